@@ -1,0 +1,6 @@
+"""PostgreSQL: engines, the embedded server, migrations. Tables live with the domain that owns them."""
+
+from hypereal.db.base import Base
+from hypereal.db.engine import open_engine, open_sync_engine
+
+__all__ = ["Base", "open_engine", "open_sync_engine"]

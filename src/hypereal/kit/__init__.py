@@ -1,0 +1,1 @@
+"""What knows nothing of the product: money, identifiers, time, streams, outgoing HTTP, telemetry."""
