@@ -15,6 +15,8 @@ import msgspec
 
 from hypereal.errors import HyperealError
 
+Renames = tuple[tuple[str, str], ...]
+
 
 class Family(StrEnum):
     """The shape of an error body (api.md section 3)."""
@@ -111,8 +113,9 @@ class Dialect(Protocol):
         """Read a client's body; a malformed one is a refusal naming the field."""
         ...
 
-    def build(self, envelope: Envelope, model: str, drop: frozenset[str]) -> bytes:
-        """The body for an upstream of this format: the client's fields, `model` replaced, usage asked for."""
+    def build(self, envelope: Envelope, model: str, *, drop: frozenset[str], rename: Renames) -> bytes:
+        """The body for an upstream of this format: the client's fields, `model` replaced, usage asked for, and what
+        the upstream refuses dropped or (given, taken) renamed."""
         ...
 
     def read_answer(self, body: bytes) -> Answer:
@@ -140,6 +143,11 @@ class StreamDialect(Protocol):
     def opening(self, payload: bytes) -> str | None:
         """Whether the stream has really begun: None while it has not, "" once a real event is there, else the error
         that came in its place. Raises `Garbage` for an event that is not of this format."""
+        ...
+
+    def find_usage(self, data: bytes) -> Usage | None:
+        """The usage reported last in `data`, which may still carry HTTP chunk framing; None when there is none, or when
+        the framing cuts through it."""
         ...
 
     def edit(self, event: bytes) -> bytes:

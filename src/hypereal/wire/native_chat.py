@@ -1,0 +1,79 @@
+"""`POST /v1/chat` (once `/v1/spicy-chat`): the product's own chat, a Chat Completion with other defaults.
+
+Streaming unless told otherwise, `temperature` 0.8, `max_tokens` 4096, a default model, and `creditsUsed` in the answer
+and in the last chunk before `[DONE]` (api.md section 4).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.wire.base import Answer, Endpoint, Envelope
+from hypereal.wire.fields import (
+    Fields,
+    estimate_input,
+    read_fields,
+    read_flag,
+    read_integer,
+    read_list,
+    read_number,
+    read_text,
+)
+from hypereal.wire.openai_chat import OpenAIDialect
+from hypereal.wire.openai_stream import ChatStream
+
+DEFAULT_TEMPERATURE = msgspec.Raw(b"0.8")
+DEFAULT_MAX_TOKENS = 4096
+SHOWN = ("id", "object", "created", "model", "choices", "usage")
+
+
+class NativeChat(OpenAIDialect):
+    """The native chat dialect; upstream it is Chat Completions."""
+
+    def __init__(self) -> None:
+        super().__init__("messages")
+
+    def parse(self, endpoint: Endpoint, body: bytes) -> Envelope | HyperealError:
+        fields = read_fields(body)
+        if not isinstance(fields, dict):
+            return fields
+        try:
+            return self._envelope(endpoint, body, fields)
+        except InvalidRequest as problem:
+            return problem
+
+    def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
+        read_list(fields, "messages")
+        read_number(fields, "temperature", 0.0, 2.0)
+        limit = read_integer(fields, "max_tokens", 1) or DEFAULT_MAX_TOKENS
+        stream = read_flag(fields, "stream")
+        stream = endpoint.stream_default if stream is None else stream
+        filled = {
+            **fields,
+            "temperature": fields.get("temperature", DEFAULT_TEMPERATURE),
+            "max_tokens": msgspec.Raw(b"%d" % limit),
+            "stream": msgspec.Raw(b"true" if stream else b"false"),
+        }
+        return Envelope(
+            endpoint=endpoint,
+            model=read_text(fields, "model"),
+            stream=stream,
+            max_output_tokens=limit,
+            choices=read_integer(fields, "n", 1, 128) or 1,
+            shows_usage=True,
+            input_estimate=estimate_input(body),
+            body=msgspec.json.encode(filled),
+            fields=filled,
+            intent=read_text(fields, "intent"),
+        )
+
+    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, credits_used: Any) -> bytes:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        shown: dict[str, Any] = {name: fields[name] for name in SHOWN if name in fields}
+        return msgspec.json.encode({**shown, "creditsUsed": credits_used})
+
+    def stream(self, envelope: Envelope) -> ChatStream:
+        return ChatStream(adds_credits=True)

@@ -1,0 +1,177 @@
+"""OpenAI's Chat Completions, Completions and Embeddings: requests and whole answers.
+
+The three differ in the field that they require and in whether they stream; everything else is forwarded untouched.
+Reference: OpenAI's API reference, "Chat", "Completions" and "Embeddings"; api.md section 5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.wire.base import Answer, Endpoint, Envelope, Garbage, Renames, Usage
+from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
+from hypereal.wire.openai_stream import ChatStream, error_text
+from hypereal.wire.openai_usage import UsageFields, to_usage
+
+OURS = frozenset({"hypereal", "intent"})
+"""Fields that speak to this server and never reach an upstream."""
+INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
+MAX_CHOICES = 128  # the ceiling in OpenAI's reference
+_ARRAY, _OBJECT, _STRING = b'[{"'
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: dict[str, Any] | None = None
+    text: str | None = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    choices: list[msgspec.Raw] | None = None
+    data: list[msgspec.Raw] | None = None
+    usage: UsageFields | None = None
+    error: Any = None
+
+
+class _BodyWithoutUsage(msgspec.Struct, gc=False):
+    choices: list[msgspec.Raw] | None = None
+    data: list[msgspec.Raw] | None = None
+    error: Any = None
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_body_without_usage = msgspec.json.Decoder(_BodyWithoutUsage).decode
+_decode_choice = msgspec.json.Decoder(_Choice).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.encode
+
+
+def _choice_size(raw: msgspec.Raw) -> int:
+    """Bytes of generated text and calls in a choice; zero when it holds nothing at all."""
+    choice = _decode_choice(raw)
+    if choice.text:
+        return len(choice.text.encode())
+    message = choice.message or {}
+    return sum(
+        len(value.encode()) if isinstance(value, str) else len(_encode(value))
+        for name, value in message.items()
+        if value and name not in ("role", "annotations")
+    )
+
+
+class OpenAIDialect:
+    """One of OpenAI's token-billed formats. `required` is the field without which there is nothing to do."""
+
+    def __init__(self, required: str, *, streams: bool = True) -> None:
+        self.required = required
+        self.streams = streams
+
+    def parse(self, endpoint: Endpoint, body: bytes) -> Envelope | HyperealError:
+        fields = read_fields(body)
+        if not isinstance(fields, dict):
+            return fields
+        try:
+            return self._envelope(endpoint, body, fields)
+        except InvalidRequest as problem:
+            return problem
+
+    def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
+        model = read_text(fields, "model")
+        intent = read_text(fields, "intent")
+        if not model and not intent:
+            raise InvalidRequest("Model is required", param="model")
+        self._check_required(fields)
+        stream = read_flag(fields, "stream") if self.streams else None
+        limit = read_integer(fields, "max_completion_tokens", 1)
+        if limit is None:
+            limit = read_integer(fields, "max_tokens", 1)
+        return Envelope(
+            endpoint=endpoint,
+            model=model,
+            stream=endpoint.stream_default if stream is None else stream,
+            max_output_tokens=limit,
+            choices=read_integer(fields, "n", 1, MAX_CHOICES) or 1,
+            shows_usage=self._shows_usage(fields),
+            input_estimate=estimate_input(body),
+            body=body,
+            fields=fields,
+            intent=intent,
+        )
+
+    def _check_required(self, fields: Fields) -> None:
+        """Look at the first bytes only: the value itself is the upstream's business, and may be large."""
+        raw = fields.get(self.required)
+        start = bytes(memoryview(raw)[:2]) if raw is not None else b""
+        if self.required == "messages":
+            if len(start) < 2 or start[0] != _ARRAY or start[1] != _OBJECT:
+                read_list(fields, "messages")
+        elif not start or start[0] not in (_ARRAY, _STRING):
+            raise InvalidRequest(f"{self.required} must be a string or an array", param=self.required)
+
+    def _shows_usage(self, fields: Fields) -> bool:
+        raw = fields.get("stream_options")
+        if raw is None:
+            return True
+        try:
+            options = msgspec.json.decode(raw)
+        except msgspec.DecodeError:  # a deeper fault than the outer read looked for
+            options = ""
+        if options is not None and not isinstance(options, dict):
+            raise InvalidRequest("stream_options must be an object", param="stream_options")
+        return not (options and options.get("include_usage") is False)
+
+    def build(self, envelope: Envelope, model: str, *, drop: frozenset[str], rename: Renames) -> bytes:
+        fields = envelope.fields
+        asks_usage = envelope.stream and "stream_options" not in drop
+        is_touched = asks_usage or model != envelope.model or not OURS.isdisjoint(fields)
+        if not is_touched and drop.isdisjoint(fields) and not any(given in fields for given, _ in rename):
+            return envelope.body
+        outgoing = fields.copy()
+        outgoing["model"] = msgspec.Raw(_encode(model))
+        if asks_usage:
+            outgoing["stream_options"] = self._with_usage(fields.get("stream_options"))
+        for given, taken in rename:
+            if given in outgoing:
+                outgoing[taken] = outgoing.pop(given)
+        for name in (*OURS, *drop):
+            outgoing.pop(name, None)
+        return _encode(outgoing)
+
+    @staticmethod
+    def _with_usage(given: msgspec.Raw | None) -> msgspec.Raw:
+        options = msgspec.json.decode(given) if given is not None else None
+        return msgspec.Raw(_encode({**options, "include_usage": True})) if options else INCLUDE_USAGE
+
+    def read_answer(self, body: bytes) -> Answer:
+        try:
+            read: _Body | _BodyWithoutUsage = _decode_body(body)
+        except msgspec.ValidationError:
+            # A usage object of an unknown shape is no usage; the answer itself may be sound.
+            try:
+                read = _decode_body_without_usage(body)
+            except msgspec.DecodeError as exc:
+                raise Garbage(str(exc)) from exc
+        except (msgspec.DecodeError, RecursionError) as exc:
+            raise Garbage(str(exc)) from exc
+        if read.error is not None:
+            return Answer(error=error_text(read.error))
+        return self._fold(read.choices or read.data or [], to_usage(getattr(read, "usage", None)))
+
+    def _fold(self, items: list[msgspec.Raw], usage: Usage | None) -> Answer:
+        if not items:
+            return Answer(usage=usage, is_empty=True, is_complete=True)
+        if self.required == "input" or (usage is not None and usage.output_total > 0):
+            return Answer(usage=usage, is_complete=True)
+        try:
+            size = sum(map(_choice_size, items))
+        except (msgspec.DecodeError, RecursionError) as exc:
+            raise Garbage(str(exc)) from exc
+        return Answer(usage=usage, is_empty=size == 0, output_bytes=size, is_complete=True)
+
+    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, credits_used: Any) -> bytes:
+        return body
+
+    def stream(self, envelope: Envelope) -> ChatStream:
+        return ChatStream(hides_usage=not envelope.shows_usage)

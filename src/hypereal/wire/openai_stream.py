@@ -1,0 +1,170 @@
+"""OpenAI's stream of chat (and text) completion chunks: where it begins, what it used, what we add at its end."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from hypereal.kit.sse import data_event, event_data, read_data, split_events
+from hypereal.wire.base import Answer, Garbage, Usage
+from hypereal.wire.openai_usage import UsageFields, render_usage, to_usage
+
+DONE = b"[DONE]"
+_USAGE_KEY = b'"usage"'
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    text: str | None = None
+
+
+class _Opening(msgspec.Struct, gc=False):
+    choices: list[msgspec.Raw] | None = None
+    error: Any = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+
+
+class _UsageChunk(msgspec.Struct, gc=False):
+    usage: UsageFields | None = None
+
+
+_decode_opening = msgspec.json.Decoder(_Opening).decode
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_usage = msgspec.json.Decoder(_UsageChunk).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def error_text(error: Any) -> str:
+    """The message in an `error` field: an object by the book, a bare string in practice."""
+    if isinstance(error, dict):
+        return str(error.get("message") or error.get("code") or "unnamed error")
+    return str(error)
+
+
+def _size(value: Any) -> int:
+    if not value:
+        return 0
+    return len(value.encode()) if isinstance(value, str) else len(msgspec.json.encode(value))
+
+
+def _generated_bytes(payload: bytes) -> int:
+    """Bytes of text and calls in the chunks of `payload`; a chunk that cannot be read counts nothing."""
+    total = 0
+    for data in read_data(payload):
+        try:
+            chunk = _decode_chunk(data)
+        except msgspec.DecodeError:
+            continue
+        for choice in chunk.choices or ():
+            total += _size(choice.text)
+            if choice.delta is not None:
+                total += sum(_size(getattr(choice.delta, name)) for name in choice.delta.__struct_fields__)
+    return total
+
+
+def _last_usage(payload: bytes) -> Usage | None:
+    """The usage in the last chunk that has one. `"usage"` may also be a chunk's text, or null in every chunk."""
+    position = payload.rfind(_USAGE_KEY)
+    while position >= 0:
+        start = payload.rfind(b"\n", 0, position) + 1
+        end = payload.find(b"\n", position)
+        line = payload[start : end if end >= 0 else len(payload)]
+        try:
+            usage = to_usage(_decode_usage(line[5:].strip()).usage)
+        except msgspec.DecodeError:
+            usage = None
+        if usage is not None:
+            return usage
+        position = payload.rfind(_USAGE_KEY, 0, start)
+    return None
+
+
+class ChatStream:
+    """The stream of one request.
+
+    `hides_usage` takes usage out of what the client sees; `adds_credits` withholds the upstream's usage chunk and ends
+    with one of our own that says what was charged (api.md section 4).
+    """
+
+    terminal = DONE
+
+    def __init__(self, *, hides_usage: bool = False, adds_credits: bool = False) -> None:
+        self.hides_usage = hides_usage
+        self.adds_credits = adds_credits
+        self.rewrites_events = hides_usage or adds_credits
+
+    def opening(self, payload: bytes) -> str | None:
+        events, _rest = split_events(payload)
+        for event in events:
+            data = event_data(event)
+            if data is None or data.strip() == DONE:
+                continue
+            try:
+                chunk = _decode_opening(data)
+            except (msgspec.DecodeError, RecursionError) as exc:
+                raise Garbage(str(exc)) from exc
+            if chunk.error is not None:
+                return error_text(chunk.error)
+            if chunk.choices:
+                return ""
+        return None
+
+    def find_usage(self, data: bytes) -> Usage | None:
+        return _last_usage(data)
+
+    def edit(self, event: bytes) -> bytes:
+        if _USAGE_KEY not in event:
+            return event
+        data = event_data(event)
+        if data is None:
+            return event
+        try:
+            fields = _decode_fields(data)
+        except msgspec.DecodeError:
+            return event
+        if fields.pop("usage", None) is None:
+            return event
+        if bytes(fields.get("choices", b"[]")).replace(b" ", b"") == b"[]":
+            return b""
+        return data_event(msgspec.json.encode(fields))
+
+    def read(self, kept: bytes, total_bytes: int) -> Answer:
+        if b"\r\n" in kept:
+            kept = kept.replace(b"\r\n", b"\n")
+        usage = _last_usage(kept)
+        complete = kept.rstrip().endswith(DONE) or _FINISHED.search(kept) is not None
+        if usage is not None and (usage.output_total or complete):
+            return Answer(usage=usage, is_complete=complete, is_empty=False)
+        size = _generated_bytes(kept)
+        if total_bytes > len(kept) > 0:
+            size = size * total_bytes // len(kept)
+        return Answer(usage=usage, output_bytes=size, is_empty=size == 0 and not complete, is_complete=complete)
+
+    def closing(self, answer: Answer, usage: Usage, credits_used: Any) -> bytes:
+        if self.hides_usage or (answer.usage is not None and not self.adds_credits):
+            return b""
+        chunk: dict[str, Any] = {
+            "id": "chatcmpl-usage",
+            "object": "chat.completion.chunk",
+            "choices": [],
+            "usage": render_usage(usage),
+        }
+        if self.adds_credits:
+            chunk["creditsUsed"] = credits_used
+        return data_event(msgspec.json.encode(chunk))
