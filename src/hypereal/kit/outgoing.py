@@ -1,0 +1,36 @@
+"""Outgoing HTTP off the hot path: one small answer at a time, with a deadline and a cap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+
+MAX_BYTES = 4 * 1024 * 1024
+
+
+class OutgoingError(Exception):
+    """No usable answer; the text says why and holds no secret."""
+
+
+async def get_json(url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None) -> Any:
+    """The JSON that `url` answers with 200; raises `OutgoingError` otherwise. Follows no redirects."""
+    try:
+        async with (
+            httpx2.AsyncClient(timeout=timeout_s, trust_env=False) as client,
+            client.stream("GET", url, headers=dict(headers or {})) as response,
+        ):
+            if response.status_code != 200:
+                raise OutgoingError(f"status {response.status_code}")
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > MAX_BYTES:
+                    raise OutgoingError("the answer is too long")
+    except httpx2.HTTPError as exc:
+        raise OutgoingError(type(exc).__name__) from exc
+    try:
+        return httpx2.Response(200, content=bytes(body)).json()
+    except ValueError as exc:
+        raise OutgoingError("the answer is not JSON") from exc

@@ -1,0 +1,486 @@
+"""The hot lane's client for upstreams: pooled HTTP/1.1 connections that hand over bytes by callback.
+
+Relaying is what this product exists for, and a general client would cost several times the rest of a request, so this
+one is our own: it sends requests that are already bytes, keeps connections alive, and gives an answer either whole or,
+for a stream, as the very reads of the socket with their chunk framing, so that they can be forwarded untouched.
+It follows no redirects, keeps no cookies and undoes no compression: it asks for none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httptools
+
+MAX_HEAD_BYTES = 65_536
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+"""Primes a parser that is to undo the framing of chunks whose real head was read long ago."""
+
+
+class UpstreamError(Exception):
+    """The connection failed, or what came over it is not HTTP."""
+
+
+class ConnectFailed(UpstreamError):
+    """No connection could be made."""
+
+
+class ConnectTimeout(ConnectFailed):
+    """No connection could be made in time."""
+
+
+class ConnectionBroken(UpstreamError):
+    """The upstream closed or reset the connection before the answer was whole."""
+
+
+class MalformedAnswer(UpstreamError):
+    """The upstream's bytes are not an HTTP answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where connections go; equal origins share a pool."""
+
+    scheme: str
+    host: str
+    port: int
+    connect_timeout_s: float = 5.0
+    max_connections: int = 1000
+
+
+class Receiver(Protocol):
+    """Who gets an answer. `wants_chunks` asks for a successful stream as framed reads rather than as payload."""
+
+    wants_chunks: bool
+
+    def answered(self, status: int, head: bytes, body: bytes) -> None:
+        """A whole answer; the connection is already free for the next request."""
+        ...
+
+    def opened(self, head: bytes) -> None:
+        """A 200 whose body comes piece by piece, by `chunks` or `payload`, and ends with `ended`."""
+        ...
+
+    def chunks(self, data: bytes, is_last: bool) -> None:
+        """A read as it came: chunk framing included, cut anywhere. `is_last` when the body ends in it."""
+        ...
+
+    def payload(self, data: bytes) -> None:
+        """A piece of the body without framing."""
+        ...
+
+    def ended(self) -> None:
+        """The body is whole."""
+        ...
+
+    def lost(self, error: UpstreamError) -> None:
+        """The answer will not be whole."""
+        ...
+
+
+class _Frames:
+    """A parser's callbacks when only the end of a message matters; the absence of `on_body` is what makes it cheap."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def on_message_complete(self) -> None:
+        self.connection.message_complete()
+
+
+class _Bodies(_Frames):
+    """A parser's callbacks when the body is wanted without framing."""
+
+    __slots__ = ()
+
+    def on_body(self, data: bytes) -> None:
+        self.connection.body_part(data)
+
+
+class _Unframed:
+    """A parser's callbacks for undoing the framing of bytes at hand."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def on_body(self, data: bytes) -> None:
+        self.parts.append(data)
+
+
+def unframe(data: bytes) -> bytes:
+    """The payload in `data`, which starts at a chunk's start and may be cut anywhere."""
+    collector = _Unframed()
+    parser = httptools.HttpResponseParser(collector)
+    try:
+        parser.feed_data(CHUNKED_HEAD)
+        parser.feed_data(data)
+    except httptools.HttpParserError:
+        pass  # what came before the fault is still payload
+    return b"".join(collector.parts)
+
+
+def header_value(head: bytes, name: bytes) -> bytes | None:
+    """The value of a header in a raw head, by its lower-case name."""
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip()
+    return None
+
+
+def header_map(head: bytes) -> dict[str, str]:
+    """The headers of a raw head, names in lower case."""
+    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:] if line)
+    return {key.decode("latin-1").lower(): value.decode("latin-1").strip() for key, _, value in pairs}
+
+
+class Connection(asyncio.Protocol):
+    """One connection and, while it is busy, the receiver of its answer."""
+
+    __slots__ = (
+        "_bodies",
+        "_complete",
+        "_frames",
+        "_head",
+        "_is_closed",
+        "_mode",
+        "_pool",
+        "_received",
+        "_size",
+        "paused",
+        "receiver",
+        "transport",
+        "uses",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._frames = httptools.HttpResponseParser(_Frames(self))
+        self._bodies = httptools.HttpResponseParser(_Bodies(self))
+        self.transport: Any = None
+        self.receiver: Receiver | None = None
+        self.uses = 0
+        self.paused = False
+        self._is_closed = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._head: bytes | None = None
+        self._received: list[bytes] = []
+        self._size = 0
+        self._complete = False
+        self._mode = _WHOLE
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def send(self, parts: Sequence[bytes], receiver: Receiver, *, streams: bool) -> None:
+        """Send a request, its head and body in `parts`; `streams` asks for a successful answer piece by piece."""
+        self._reset()
+        self.receiver = receiver
+        self.uses += 1
+        if streams:
+            self._mode = _HEAD
+        self.transport.writelines(parts)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self.receiver
+        if receiver is None:
+            self.abort()  # bytes that nobody asked for: the two sides disagree about where answers end
+            return
+        try:
+            if self._mode is _CHUNKS:
+                self._frames.feed_data(data)
+                receiver.chunks(data, self._complete)
+                if self._complete:
+                    self._finish()
+            elif self._mode is _HEAD:
+                self._read_head(data)
+            else:
+                self._read_body(data)
+        except httptools.HttpParserError as exc:
+            self._fail(MalformedAnswer(str(exc)))
+
+    def _read_head(self, data: bytes) -> None:
+        """Gather the head of an answer to a streaming request, then decide how its body is handed over."""
+        self._received.append(data)
+        raw = data if len(self._received) == 1 else b"".join(self._received)
+        end = raw.find(b"\r\n\r\n") + 4
+        if end < 4:
+            if len(raw) > MAX_HEAD_BYTES:
+                raise httptools.HttpParserError("the head is too long")
+            return
+        self._received.clear()
+        head, rest = raw[:end], raw[end:]
+        status = head[9:12]
+        if status[:1] == b"1":
+            if rest:
+                self._read_head(rest)
+            return
+        if status != b"200" or not head.startswith(b"HTTP/1.") or not self._opens_stream(head):
+            self._mode = _WHOLE
+            self._read_body(raw)
+            return
+        self._head = head
+        self._open(head, rest)
+
+    def _opens_stream(self, head: bytes) -> bool:
+        kind = header_value(head, b"content-type") or b""
+        return kind.startswith(b"text/event-stream") and not header_value(head, b"content-encoding")
+
+    def _open(self, head: bytes, rest: bytes) -> None:
+        receiver = self.receiver
+        if receiver is None:
+            return
+        is_chunked = (header_value(head, b"transfer-encoding") or b"").lower().endswith(b"chunked")
+        if receiver.wants_chunks and is_chunked:
+            self._mode = _CHUNKS
+            self._frames.feed_data(head)
+            receiver.opened(head)
+            if rest and self.receiver is receiver:
+                self.data_received(rest)
+            return
+        self._mode = _PAYLOAD
+        self._bodies.feed_data(head)
+        receiver.opened(head)
+        if self.receiver is receiver:
+            self._read_body(rest)
+
+    def unframe(self, data: bytes) -> None:
+        """From now on hand over payload: `data` is what was not yet passed on, and starts at a chunk's start.
+
+        Called by the receiver from within `chunks` when it can't forward a read as it is.
+        """
+        self._mode = _PAYLOAD
+        self._frames = httptools.HttpResponseParser(_Frames(self))
+        self._bodies = httptools.HttpResponseParser(_Bodies(self))
+        self._complete = False
+        self._bodies.feed_data(CHUNKED_HEAD)
+        self._bodies.feed_data(data)
+
+    def _read_body(self, data: bytes) -> None:
+        if self._mode is _WHOLE and self._head is None:
+            data = self._gather_head(data)
+        if data:
+            self._bodies.feed_data(data)
+        if self._complete:
+            self._finish()
+
+    def _gather_head(self, data: bytes) -> bytes:
+        """Wait for the whole head; then it and what followed it are for the parser. Interim answers are dropped."""
+        raw = data if not self._received else b"".join([*self._received, data])
+        self._received.clear()
+        end = raw.find(b"\r\n\r\n") + 4
+        while end >= 4 and raw[9:10] == b"1" and raw[9:12] != b"101":
+            raw = raw[end:]
+            end = raw.find(b"\r\n\r\n") + 4
+        if end >= 4:
+            self._head = raw[:end]
+            return raw
+        if len(raw) > MAX_HEAD_BYTES:
+            raise httptools.HttpParserError("the head is too long")
+        self._received.append(raw)
+        return b""
+
+    def body_part(self, data: bytes) -> None:
+        """From the parser: a piece of the body."""
+        if self._mode is _PAYLOAD:
+            if self.receiver is not None:
+                self.receiver.payload(data)
+            return
+        self._size += len(data)
+        if self._size > MAX_ANSWER_BYTES:
+            raise ValueError("the answer is too long")
+        self._received.append(data)
+
+    def message_complete(self) -> None:
+        """From the parser: the message ended, in this read."""
+        self._complete = True
+
+    def _finish(self) -> None:
+        receiver, head = self.receiver, self._head or b""
+        if self._mode is _WHOLE:
+            status = int(head[9:12])
+            body = self._received[0] if len(self._received) == 1 else b"".join(self._received)
+            self._release()
+            if receiver is not None:
+                receiver.answered(status, head, body)
+            return
+        self._release()
+        if receiver is not None:
+            receiver.ended()
+
+    def _release(self) -> None:
+        self.receiver = None
+        self._received = []
+        parser = self._frames if self._mode is _CHUNKS else self._bodies
+        if parser.should_keep_alive() and not self._is_closed:
+            if self.paused:
+                self.resume_reading()
+            self._pool.put(self)
+        else:
+            self.abort()
+
+    def _fail(self, error: UpstreamError) -> None:
+        receiver, self.receiver = self.receiver, None
+        self.abort()
+        if receiver is not None:
+            receiver.lost(error)
+
+    def abort(self) -> None:
+        """Drop the connection at once; its receiver, if any, hears nothing more."""
+        self.receiver = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_reading(self) -> None:
+        """Let the upstream wait: the client reads more slowly than it writes."""
+        if not self.paused and not self._is_closed:
+            self.paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.paused and not self._is_closed:
+            self.paused = False
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_closed = True
+        self._pool.forget(self)
+        receiver = self.receiver
+        if receiver is None:
+            return
+        if self._ends_with_connection():
+            self._finish()
+            return
+        self.receiver = None
+        receiver.lost(ConnectionBroken(str(exc) if exc is not None else "closed by the upstream"))
+
+    def _ends_with_connection(self) -> bool:
+        """Whether the answer has a head but no length of its own, so that the connection's end is its end."""
+        head = self._head
+        if head is None or self._mode is _CHUNKS:
+            return False
+        return header_value(head, b"content-length") is None and header_value(head, b"transfer-encoding") is None
+
+
+_WHOLE, _HEAD, _CHUNKS, _PAYLOAD = "whole", "head", "chunks", "payload"
+
+
+class Pool:
+    """The connections to one origin. The one used last is taken first, so that surplus ones grow old and go."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, idle_s: float) -> None:
+        self.origin = origin
+        self._tls = tls
+        self._idle_s = idle_s
+        self._idle: list[Connection] = []
+        self._idle_since: dict[Connection, tuple[int, float]] = {}
+        self._open: set[Connection] = set()
+        self._connecting = 0
+
+    @property
+    def size(self) -> int:
+        return len(self._open)
+
+    def take(self) -> Connection | None:
+        """An idle connection, or None: then `connect`."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def put(self, connection: Connection) -> None:
+        self._idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._idle_since.pop(connection, None)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    async def connect(self) -> Connection:
+        """A new connection; raises `ConnectFailed`."""
+        origin = self.origin
+        if len(self._open) + self._connecting >= origin.max_connections:
+            raise ConnectFailed(f"{origin.max_connections} connections are open already")
+        self._connecting += 1
+        try:
+            async with asyncio.timeout(origin.connect_timeout_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self),
+                    origin.host,
+                    origin.port,
+                    ssl=self._tls,
+                    server_hostname=origin.host if self._tls is not None else None,
+                )
+        except TimeoutError as exc:
+            raise ConnectTimeout(f"no connection within {origin.connect_timeout_s:g} s") from exc
+        except OSError as exc:
+            raise ConnectFailed(exc.strerror or type(exc).__name__) from exc
+        finally:
+            self._connecting -= 1
+        self._open.add(connection)
+        return connection
+
+    def sweep(self, now: float) -> None:
+        """Close connections that nobody has used for the pool's idle time; called every few seconds."""
+        seen = {}
+        for connection in list(self._idle):
+            uses, since = self._idle_since.get(connection, (-1, now))
+            if uses != connection.uses:
+                since = now
+            elif now - since >= self._idle_s:
+                connection.abort()
+                continue
+            seen[connection] = (connection.uses, since)
+        self._idle_since = seen
+
+    def close(self) -> None:
+        for connection in list(self._open):
+            connection.abort()
+
+
+class UpstreamClient:
+    """The pools of one event loop, one for each origin."""
+
+    def __init__(self, *, idle_s: float = 55.0) -> None:
+        # 55 s is under the 60 s after which common servers and balancers drop an idle connection.
+        self._idle_s = idle_s
+        self._pools: dict[Origin, Pool] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def pool(self, origin: Origin) -> Pool:
+        """The pool of an origin, made on first use."""
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = Pool(origin, self._context(origin), self._idle_s)
+        return pool
+
+    def _context(self, origin: Origin) -> ssl.SSLContext | None:
+        if origin.scheme != "https":
+            return None
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def sizes(self) -> dict[str, int]:
+        """Open connections by host and port, for gauges."""
+        return {f"{origin.host}:{origin.port}": pool.size for origin, pool in self._pools.items()}
+
+    def sweep(self, now: float) -> None:
+        for pool in self._pools.values():
+            pool.sweep(now)
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
