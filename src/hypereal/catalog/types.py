@@ -37,7 +37,9 @@ class Upstream:
 
     `adapter` names the member of `providers.ADAPTERS` that speaks to it. `secret` is the provider's key, already read
     from the environment variable `key_env`; it is never printed (`repr=False`). Deadlines are in seconds.
-    `drop` lists request fields that this upstream refuses. `paths` overrides the path of a kind.
+    `kinds` is what it can be asked for and `dialects` the chat formats that it speaks. `drop` lists request fields that
+    it refuses and `rename` fields of chat requests that it knows by another name (given, taken). `paths` overrides the
+    path of a kind.
     """
 
     id: str
@@ -48,7 +50,10 @@ class Upstream:
     secret: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     kinds: frozenset[Kind] = frozenset(Kind)
+    dialects: frozenset[str] = frozenset({"openai_chat"})
     drop: frozenset[str] = frozenset()
+    rename: tuple[tuple[str, str], ...] = ()
+    paths: tuple[tuple[Kind, str], ...] = ()
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 120.0
     silence_timeout_s: float = 60.0
@@ -58,6 +63,14 @@ class Upstream:
     def option(self, name: str) -> str | None:
         """A setting that only this upstream's adapter knows (`api_version` for Azure), or None."""
         return dict(self.options).get(name)
+
+    def renames(self, kind: Kind) -> tuple[tuple[str, str], ...]:
+        """What to rename in a request of this kind: OpenAI's Completions keep the `max_tokens` its chat dropped."""
+        return self.rename if kind is Kind.CHAT else ()
+
+    def path(self, kind: Kind) -> str | None:
+        """The path below `base_url` where this upstream alone serves `kind`, or None for the adapter's own."""
+        return dict(self.paths).get(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +87,8 @@ class Model:
 
     `targets` are tried in order; `fallbacks` are ids of other models tried after them. `disconnect` is what happens to
     the upstream's answer when the client leaves mid-stream: cancelled, or read on for at most `drain_s` seconds.
-    `endpoints` names the dialects it is offered on. Token counts are the published limits.
+    `dialects` are the chat formats that it is offered in. Token counts are the published limits, except
+    `default_output_tokens`: what is held for when the client sets no limit.
     """
 
     id: str
@@ -96,7 +110,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """A capability bucket (`chat-fast`): the ids of the models that qualify."""
+    """A capability bucket (`chat-fast`): the ids of the models that qualify, cheapest first."""
 
     id: str
     description: str

@@ -1,0 +1,40 @@
+"""The catalogue that is in use now, and its replacement when the operator's file has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypereal.catalog.load import CatalogueError, Surroundings, assemble, builtin_rows, read_rows
+from hypereal.catalog.resolve import Catalogue
+
+
+class CatalogueSource:
+    """Holds the current `Catalogue`. A file that is at fault is refused, and what was in use stays.
+
+    Making one reads the files and raises `CatalogueError` when they do not make a catalogue. Watching the file is the
+    owner's business.
+    """
+
+    def __init__(self, operator_file: Path | None, around: Surroundings) -> None:
+        self.operator_file = operator_file
+        self._around = around
+        self._builtin = builtin_rows()
+        self._current = self._assemble(around)
+
+    @property
+    def current(self) -> Catalogue:
+        """The catalogue in use; take it once for a request, so that one request sees one catalogue."""
+        return self._current
+
+    def reload(self, around: Surroundings | None = None) -> list[str]:
+        """Read the operator's file again, in new surroundings if given; the faults that kept it from being used."""
+        try:
+            self._current = self._assemble(around or self._around)
+        except CatalogueError as problem:
+            return problem.faults
+        self._around = around or self._around
+        return []
+
+    def _assemble(self, around: Surroundings) -> Catalogue:
+        files = [self.operator_file] if self.operator_file else []
+        return assemble(self._builtin, read_rows(files), around)
