@@ -12,7 +12,11 @@ from hypereal.wire.base import Kind
 
 
 class FailureKind(StrEnum):
-    """Why an attempt failed; decides what happens next."""
+    """Why an attempt failed; decides what happens next.
+
+    `CREDENTIALS` is anything between this server and the provider: a bad key, an unpaid account, a region that is not
+    served. `MISSING` is a model or deployment that the provider does not have.
+    """
 
     CONNECT = "connect"
     TIMEOUT = "timeout"
@@ -22,6 +26,7 @@ class FailureKind(StrEnum):
     GARBAGE = "garbage"
     EMPTY = "empty"
     CREDENTIALS = "credentials"
+    MISSING = "missing"
     REJECTED = "rejected"
 
 
@@ -30,7 +35,9 @@ class Failure:
     """One failed attempt.
 
     `retry_same` allows another try on the same target, `try_next` the next target; a `REJECTED` request is the
-    client's own fault and ends at once with `status` and `message`. `message` is clean text, never an upstream's page.
+    client's own fault and ends at once with `status` and `message`. `message` is for the client: clean text, never an
+    upstream's page. `detail` is what the provider said, cut and without secrets, for the operator's log only.
+    `retry_after_s` is how long the provider asks to be left alone.
     """
 
     kind: FailureKind
@@ -41,6 +48,7 @@ class Failure:
     retry_after_s: float | None = None
     code: str | None = None
     param: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

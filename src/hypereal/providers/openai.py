@@ -1,0 +1,62 @@
+"""The default adapter: every upstream that speaks OpenAI's API, told apart by its catalogue row alone.
+
+Options of a row: `key_header` names the header that carries the key as it is (Anthropic's `x-api-key`); without it the
+key is sent as `Authorization: Bearer`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from hypereal.catalog.types import Target, Upstream
+from hypereal.providers import failures
+from hypereal.providers.base import Address, Failure
+from hypereal.wire.base import Kind
+
+PATHS: Mapping[Kind, str] = MappingProxyType(
+    {Kind.CHAT: "chat/completions", Kind.COMPLETION: "completions", Kind.EMBEDDING: "embeddings"}
+)
+DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
+
+
+class OpenAIAdapter:
+    """Implements `Adapter`. `clock` gives seconds since the epoch, for a `Retry-After` that is a date."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def address(self, target: Target, kind: Kind) -> Address:
+        upstream = target.upstream
+        parts = urlsplit(upstream.base_url)
+        suffix = (upstream.path(kind) or PATHS[kind]).lstrip("/")
+        return Address(
+            scheme=parts.scheme,
+            host=parts.hostname or "",
+            port=parts.port or DEFAULT_PORTS[parts.scheme],
+            path=self.path(target, parts.path.rstrip("/"), suffix=suffix),
+            headers=self.headers(upstream),
+        )
+
+    def path(self, target: Target, base: str, *, suffix: str) -> str:
+        """The whole path: what the row's address has (`base`), then the kind's own (`suffix`)."""
+        return f"{base}/{suffix}"
+
+    def headers(self, upstream: Upstream) -> tuple[tuple[str, str], ...]:
+        """What the upstream must be told about the caller, names in lower case; the row's own headers win.
+
+        Headers about the body and the connection are added by whoever sends it.
+        """
+        return tuple({**self.signature(upstream), **dict(upstream.headers)}.items())
+
+    def signature(self, upstream: Upstream) -> dict[str, str]:
+        """The header that carries the upstream's key; none for an upstream without one."""
+        if upstream.secret is None:
+            return {}
+        key_header = upstream.option("key_header")
+        return {key_header: upstream.secret} if key_header else {"authorization": f"Bearer {upstream.secret}"}
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
+        return failures.classify(status, headers, body, now=self._clock())
