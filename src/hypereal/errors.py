@@ -14,6 +14,7 @@
   + PayloadTooLarge (413)
   + RateLimited (429)
   + Internal (500)
+    - Unavailable (503)
   + UpstreamFailed (502)
     - NoUpstream (503), UpstreamTimeout (504), ShuttingDown (503)
 
@@ -156,6 +157,13 @@ class RateLimited(HyperealError):
 
 class Internal(HyperealError):
     pass
+
+
+class Unavailable(Internal):
+    status = 503
+    code = "unavailable"
+    retryable = True
+    default_message = "The server can't do that at the moment; try again"
 
 
 class UpstreamFailed(HyperealError):

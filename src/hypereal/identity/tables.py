@@ -13,7 +13,7 @@ from hypereal.db import Base
 
 
 class Account(Base):
-    """Who pays: a user, or an organisation. Its wallet has the same id. A limit of None takes the operator's default."""
+    """Who pays: a user or an organisation. Its wallet has the same id. A limit of None takes the operator's default."""
 
     __tablename__ = "accounts"
 
