@@ -1,0 +1,144 @@
+"""Rate limits of one process: whether a request may begin. In memory, synchronous, no I/O.
+
+What other processes admit comes in through `limits.sync`. Knows nothing of accounts or keys but their ids and ceilings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from hypereal.limits.counters import Counters, Limited, Subject
+from hypereal.limits.rolling import Cell
+
+_Taken = tuple[Counters, Cell | None]
+
+
+class Admission:
+    """A request that was let in. `finish` must be called when it ends; being forgotten counts as that.
+
+    `limit`, `remaining` and `reset` (unix seconds, when something next leaves the window) are for the
+    `X-RateLimit-*` headers; `limit` is None when no window applies.
+    """
+
+    __slots__ = ("_taken", "_tokens", "_windows", "limit", "remaining", "reset")
+
+    def __init__(self, windows: Windows, taken: Sequence[_Taken], *, tokens: int) -> None:
+        self._windows: Windows | None = windows
+        self._taken = taken
+        self._tokens = tokens
+        self.limit: int | None = None
+        self.remaining = 0
+        self.reset = 0
+
+    def finish(self, tokens_used: int | None = None) -> None:
+        """The request is over: it is no longer in flight, and the tokens it used replace the estimate.
+
+        None keeps the estimate. Only the first call does anything.
+        """
+        windows, self._windows = self._windows, None
+        if windows is not None:
+            windows.finish(self._taken, correction=0 if tokens_used is None else tokens_used - self._tokens)
+
+    def __del__(self) -> None:
+        # A request whose coroutine is thrown away must not keep its place for ever.
+        self.finish()
+
+
+class Windows:
+    """The limits of one process; exact within it. Not for use from several threads."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` is seconds since the epoch: processes share their counts by it."""
+        self._clock = clock
+        self._counters: dict[str, Counters] = {}
+        self._queue: list[Counters] = []
+        self._sweeping: Iterator[Counters] = iter(())
+
+    def admit(self, subjects: Sequence[Subject], tokens_estimate: int = 0) -> Admission | Limited:
+        """Let a request in under the ceilings of all `subjects`, or refuse it: then nothing is counted.
+
+        The headers show the hourly window of the first subject that has ceilings (the account, by convention), or else
+        whichever window has least room.
+        """
+        now = self._clock()
+        involved: list[Counters] = []
+        for subject in subjects:
+            if subject.is_limited:
+                counters = self._find(subject)
+                refusal = counters.refuse(tokens_estimate, now)
+                if refusal is not None:
+                    return refusal
+                involved.append(counters)
+        taken = [(counters, counters.take(tokens_estimate, now)) for counters in involved]
+        admission = Admission(self, taken, tokens=tokens_estimate)
+        if taken:
+            _show(admission, involved, now)
+        return admission
+
+    def finish(self, taken: Sequence[_Taken], *, correction: int) -> None:
+        """The end of an admitted request: what `Admission.finish` does, which is what to call."""
+        for counters, cell in taken:
+            counters.open -= 1
+            if correction and cell is not None:
+                counters.correct(cell, correction, self._clock())
+                self.enqueue(counters)
+            elif counters.shares_open:
+                self.enqueue(counters)
+
+    def enqueue(self, *several: Counters) -> None:
+        """Have these subjects given by the next `drain`."""
+        for counters in several:
+            if not counters.queued:
+                counters.queued = True
+                self._queue.append(counters)
+
+    def drain(self) -> list[Counters]:
+        """The subjects with traffic since the last call. Must be called regularly, or memory is not given back."""
+        queue, self._queue = self._queue, []
+        for counters in queue:
+            counters.queued = False
+        return queue
+
+    def sweep(self, at_most: int = 2000) -> None:
+        """Forget some of the subjects that have been idle for longer than their windows; call it again for more."""
+        now = self._clock()
+        batch = list(itertools.islice(self._sweeping, at_most))
+        if not batch:
+            self._sweeping = iter(list(self._counters.values()))
+        for counters in batch:
+            if counters.is_idle(now):
+                self._counters.pop(counters.subject.id, None)
+
+    def __len__(self) -> int:
+        """How many subjects are remembered."""
+        return len(self._counters)
+
+    def _find(self, subject: Subject) -> Counters:
+        counters = self._counters.get(subject.id)
+        if counters is None:
+            counters = self._counters[subject.id] = Counters(subject)
+        elif counters.subject is not subject and counters.subject != subject:
+            counters.set_subject(subject)
+        if not counters.queued:
+            counters.queued = True
+            self._queue.append(counters)
+        return counters
+
+
+def _show(admission: Admission, involved: Sequence[Counters], now: float) -> None:
+    first = involved[0]
+    ceiling = first.subject.requests_per_hour
+    if ceiling is not None and first.hour is not None:
+        limit, window = ceiling, first.hour
+        remaining = max(0, limit - window.held)
+    else:
+        rooms = [room for counters in involved for room in counters.rooms()]
+        if not rooms:
+            return
+        remaining, limit, window = min(rooms, key=lambda room: room[0])
+    admission.limit = limit
+    admission.remaining = remaining
+    admission.reset = math.ceil(window.first_leaves_at(now))
