@@ -1,0 +1,352 @@
+"""The hot lane: inference requests straight from the socket to the pipeline, without becoming an ASGI call.
+
+`HotLaneProtocol` is uvicorn's own HTTP protocol with one more way out: a POST to an inference path becomes a
+`HotCycle`, which uvicorn treats like any request of its own (keep-alive, pipelining, graceful stop). Everything else,
+and every odd case, falls through to ASGI, where the same pipeline is mounted too (`api.inference`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from hypereal.api.auth import extract_secret
+from hypereal.api.edge import HOT_PATHS
+from hypereal.errors import HyperealError, Internal, PayloadTooLarge
+from hypereal.gateway.downstream import Fields, Flow
+from hypereal.gateway.pipeline import Pipeline
+from hypereal.wire.base import Endpoint
+from hypereal.wire.families import render, render_event
+
+STATE = "hot_lane"
+"""Where the application's lifespan puts the `HotLane` in its state, for the protocol to find."""
+LAST_CHUNK = b"0\r\n\r\n"
+SMALL_BODY_BYTES = 65_536  # up to here one joined write is cheaper than handing the socket two pieces
+STREAM_FIELDS = (
+    b"content-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
+)
+SWEEP_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class HotLane:
+    """What all hot connections of a process share."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        request_id: Callable[[], str],
+        *,
+        body_limit_bytes: int,
+        keep_alive_s: float,
+        paths: Mapping[bytes, Endpoint] = HOT_PATHS,
+    ) -> None:
+        self.pipeline = pipeline
+        self.request_id = request_id
+        self.body_limit_bytes = body_limit_bytes
+        self.keep_alive_s = keep_alive_s
+        self.paths = paths
+        self._protocols: set[HotLaneProtocol] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._given: list[tuple[bytes, bytes]] | None = None
+        self._fields = b""
+        self.remember = self._protocols.add
+        self.forget = self._protocols.discard
+
+    def default_fields(self, given: list[tuple[bytes, bytes]]) -> bytes:
+        """The server's own headers (the date); uvicorn makes a new list of them each second."""
+        if given is not self._given:
+            self._given = given
+            self._fields = b"".join(b"%b: %b\r\n" % pair for pair in given)
+        return self._fields
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to close connections that have been idle for too long: one timer for all of them."""
+        self._timer = loop.call_later(SWEEP_S, self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        oldest = loop.time() - self.keep_alive_s
+        for protocol in [one for one in self._protocols if one.idle_since < oldest]:
+            protocol.transport.close()
+        self.open(loop)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _NoEvent:
+    """Stands where uvicorn's cycle has the event that wakes an ASGI application; nobody waits here."""
+
+    def set(self) -> None: ...
+
+
+_NO_EVENT: Final = _NoEvent()
+
+
+class HotCycle:
+    """One request on a hot connection, and its answer: uvicorn's cycle towards the server, `Downstream` towards the
+    pipeline."""
+
+    __slots__ = (
+        "_awaited",
+        "_head",
+        "_lane",
+        "_parts",
+        "_protocol",
+        "_secret",
+        "_size",
+        "_started",
+        "disconnected",
+        "endpoint",
+        "flow",
+        "is_gone",
+        "is_queued",
+        "keep_alive",
+        "more_body",
+        "on_gone",
+        "request_id",
+        "response_complete",
+    )
+    takes_chunks = True
+    message_event = _NO_EVENT
+
+    def __init__(self, protocol: HotLaneProtocol, lane: HotLane, endpoint: Endpoint, secret: bytes | None) -> None:
+        self._protocol = protocol
+        self._lane = lane
+        self._secret = secret
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._awaited: asyncio.Future[None] | None = None
+        self._head = b""
+        self._started = False
+        self.endpoint = endpoint
+        self.request_id = lane.request_id()
+        self.keep_alive = True
+        self.is_queued = False
+        self.more_body = True
+        self.disconnected = False
+        self.response_complete = False
+        self.is_gone = False
+        self.flow: Flow | None = None
+        self.on_gone: Callable[[], None] | None = None
+
+    def add_body(self, data: bytes) -> None:
+        """A piece of the body; beyond the limit only its size is kept."""
+        self._size += len(data)
+        if self._size <= self._lane.body_limit_bytes:
+            self._parts.append(data)
+        else:
+            self._parts.clear()
+
+    def body_complete(self) -> None:
+        self.more_body = False
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_result(None)
+
+    async def run_asgi(self, app: Any) -> None:
+        """Answer the request; the name is uvicorn's."""
+        self._protocol.active = self
+        try:
+            if self.more_body:
+                self._awaited = asyncio.get_running_loop().create_future()
+                await self._awaited
+            await self._serve()
+        except Exception as exc:
+            # The last resort: a fault of ours must neither hang a client nor look like a success.
+            log.exception("request.failed", request_id=self.request_id, error=type(exc).__name__)
+            self._fail(Internal())
+        finally:
+            self._protocol.active = None
+
+    async def _serve(self) -> None:
+        if self._size > self._lane.body_limit_bytes:
+            self._fail(PayloadTooLarge(f"The request body is larger than {self._lane.body_limit_bytes} bytes"))
+            return
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts = []
+        await self._lane.pipeline.serve(
+            self.endpoint, secret=self._secret, body=body, request_id=self.request_id, downstream=self
+        )
+
+    def _fail(self, error: HyperealError) -> None:
+        if self.response_complete:
+            return
+        if self._started:
+            self.send(render_event(self.endpoint.family, error, self.request_id))
+            self.close_stream()
+        else:
+            self.respond(error.status, b"", render(self.endpoint.family, error, self.request_id))
+
+    def lost(self) -> None:
+        """The connection is gone, with or without the answer."""
+        self.disconnected = True
+        if not self.response_complete:
+            self.is_gone = True
+            if self._awaited is not None and not self._awaited.done():
+                self._awaited.cancel()
+            if self.on_gone is not None:
+                self.on_gone()
+
+    def _status_and_fields(self, status: int, fields: Fields) -> bytes:
+        protocol = self._protocol
+        return b"%b%bx-request-id: %b\r\n%b%b" % (
+            STATUS_LINE[status],
+            self._lane.default_fields(protocol.server_state.default_headers),
+            self.request_id.encode(),
+            fields,
+            b"" if self.keep_alive else b"connection: close\r\n",
+        )
+
+    def respond(self, status: int, fields: Fields, body: bytes) -> None:
+        if self.is_gone or self.response_complete:
+            return
+        self._started = True
+        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (
+            self._status_and_fields(status, fields),
+            len(body),
+        )
+        if len(body) <= SMALL_BODY_BYTES:
+            self._protocol.transport.write(head + body)
+        else:
+            self._protocol.transport.writelines((head, body))
+        self._complete()
+
+    def open_stream(self, fields: Fields) -> None:
+        # Kept until the first event, which follows at once: one write, one packet.
+        self._head = b"%b%b\r\n" % (self._status_and_fields(200, fields), STREAM_FIELDS)
+        self._started = True
+
+    def send(self, payload: bytes) -> None:
+        if payload:
+            self.send_chunks(b"%x\r\n%b\r\n" % (len(payload), payload))
+
+    def send_chunks(self, data: bytes) -> None:
+        if self.is_gone:
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._protocol.transport.write(data)
+
+    def close_stream(self, chunks: bytes = b"") -> None:
+        if not self.response_complete:
+            self.send_chunks(chunks + LAST_CHUNK)
+            self._complete()
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        protocol = self._protocol
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.hot_response_complete()
+
+
+class HotLaneProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with the hot lane. Until the application has started, or without a `HotLane` in its
+    state, it is uvicorn's and nothing more."""
+
+    cycle: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lane: HotLane | None = None
+        self.active: HotCycle | None = None
+        self.idle_since = math.inf
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.lane = self.app_state.get(STATE)
+        if self.lane is not None:
+            self.lane.remember(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lane is not None:
+            self.lane.forget(self)
+        if self.active is not None:
+            self.active.lost()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.idle_since = math.inf
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        lane = self.lane
+        if lane is None or self.parser.get_method() != b"POST":
+            self._fall_through()
+            return
+        path, _, query = self.url.partition(b"?")
+        endpoint = lane.paths.get(path)
+        if endpoint is None or self.parser.get_http_version() != "1.1" or self._is_odd(lane):
+            self._fall_through()
+            return
+        cycle = HotCycle(self, lane, endpoint, extract_secret(self.headers, query))
+        cycle.keep_alive = self.parser.should_keep_alive()
+        previous, self.cycle = self.cycle, cycle
+        if previous is not None and not previous.response_complete:
+            cycle.is_queued = True
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def _is_odd(self, lane: HotLane) -> bool:
+        """Whether the request needs what only ASGI does: an interim answer, an upgrade, a refusal of its size."""
+        for name, value in self.headers:
+            if name in (b"expect", b"upgrade", b"content-encoding"):
+                return True
+            if name == b"content-length" and len(value) > 7 and int(value) > lane.body_limit_bytes:
+                return True
+        return False
+
+    def _fall_through(self) -> None:
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if type(self.cycle) is HotCycle:
+            self.cycle.add_body(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        cycle = self.cycle
+        if type(cycle) is not HotCycle:
+            super().on_message_complete()
+            return
+        cycle.body_complete()
+        if not cycle.is_queued:
+            self._start_asgi_task(cycle, self.app)  # type: ignore[arg-type]
+
+    def hot_response_complete(self) -> None:
+        """A hot request is answered: go on with the next one that waits, or begin to be idle."""
+        if self.pipeline:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.idle_since = self.loop.time()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.active is not None and self.active.flow is not None:
+            self.active.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.active is not None and self.active.flow is not None:
+            self.active.flow.resume_reading()

@@ -1,0 +1,171 @@
+"""The plain ASGI mount of the inference endpoints: the same pipeline as the hot lane, behind any ASGI server.
+
+Also where the hot lane's odd cases arrive: `Expect: 100-continue`, HTTP/1.0, unusual spellings of a path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from hypereal.api.auth import extract_secret
+from hypereal.errors import HyperealError, InvalidRequest, PayloadTooLarge
+from hypereal.gateway.downstream import Fields, Flow
+from hypereal.gateway.pipeline import Pipeline
+from hypereal.wire.base import Endpoint
+from hypereal.wire.families import render
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+HIGH_WATER_BYTES = 65_536
+STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class ClientLeft(Exception):
+    """The client went away before its request was whole."""
+
+
+def split_fields(fields: Fields) -> list[tuple[bytes, bytes]]:
+    """Header lines as ASGI wants them."""
+    lines = (line.partition(b": ") for line in fields.split(b"\r\n") if line)
+    return [(name, value) for name, _, value in lines]
+
+
+class AsgiDownstream:
+    """An answer on its way through ASGI: what the pipeline writes waits here for the server to take it."""
+
+    takes_chunks = False
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+        self._waiting: deque[Message] = deque()
+        self._waiting_bytes = 0
+        self._changed = asyncio.Event()
+        self.is_complete = False
+        self.is_gone = False
+        self.flow: Flow | None = None
+        self.on_gone: Callable[[], None] | None = None
+
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        named = [(b"x-request-id", self._request_id.encode()), *headers]
+        self._waiting.append({"type": "http.response.start", "status": status, "headers": named})
+
+    def _put(self, body: bytes, *, more: bool) -> None:
+        if self.is_gone or self.is_complete:
+            return
+        self.is_complete = not more
+        self._waiting.append({"type": "http.response.body", "body": body, "more_body": more})
+        self._waiting_bytes += len(body)
+        if self._waiting_bytes > HIGH_WATER_BYTES and self.flow is not None:
+            self.flow.pause_reading()
+        self._changed.set()
+
+    def respond(self, status: int, fields: Fields, body: bytes) -> None:
+        if not self.is_gone and not self.is_complete:
+            length = (b"content-length", str(len(body)).encode())
+            self._start(status, [(b"content-type", b"application/json"), length, *split_fields(fields)])
+            self._put(body, more=False)
+
+    def open_stream(self, fields: Fields) -> None:
+        self._start(200, [*STREAM_HEADERS, *split_fields(fields)])
+
+    def send(self, payload: bytes) -> None:
+        if payload:
+            self._put(payload, more=True)
+
+    def send_chunks(self, data: bytes) -> None:
+        raise TypeError("ASGI frames its own chunks")
+
+    def close_stream(self, chunks: bytes = b"") -> None:
+        self._put(b"", more=False)
+
+    def leave(self) -> None:
+        """The client is gone."""
+        if self.is_complete or self.is_gone:
+            return
+        self.is_gone = True
+        self._changed.set()
+        if self.on_gone is not None:
+            self.on_gone()
+
+    async def deliver(self, send: Send) -> None:
+        """Pass on what the pipeline writes until the answer is whole or nobody wants it any more."""
+        while not self.is_gone:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._waiting:
+                message = self._waiting.popleft()
+                self._waiting_bytes -= len(message.get("body", b""))
+                await send(message)
+                if message["type"] == "http.response.body" and not message["more_body"]:
+                    return
+            if self.flow is not None and self.flow.paused:
+                self.flow.resume_reading()
+
+
+class Inference:
+    """Serves inference endpoints as an ASGI application would."""
+
+    def __init__(self, pipeline: Pipeline, *, body_limit_bytes: int) -> None:
+        self._pipeline = pipeline
+        self._body_limit_bytes = body_limit_bytes
+
+    async def serve(self, endpoint: Endpoint, request_id: str, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request to `endpoint`."""
+        downstream = AsgiDownstream(request_id)
+        try:
+            body = await self._read_body(scope, receive)
+        except ClientLeft:
+            return
+        except HyperealError as error:
+            downstream.respond(error.status, b"", render(endpoint.family, error, request_id))
+            await downstream.deliver(send)
+            return
+        secret = extract_secret(scope["headers"], scope.get("query_string", b""))
+        watcher = asyncio.create_task(_watch_leaving(receive, downstream))
+        server = asyncio.create_task(
+            self._pipeline.serve(endpoint, secret=secret, body=body, request_id=request_id, downstream=downstream)
+        )
+        server.add_done_callback(lambda _: downstream.leave())
+        try:
+            await downstream.deliver(send)
+            await server
+        finally:
+            watcher.cancel()
+            if not server.done():  # the server gave up on this call: the pipeline still settles by the disconnect rule
+                downstream.leave()
+
+    async def _read_body(self, scope: Message, receive: Receive) -> bytes:
+        if any(name == b"content-encoding" and value != b"identity" for name, value in scope["headers"]):
+            raise InvalidRequest("Compressed request bodies are not accepted", param="content-encoding")
+        parts: list[bytes] = []
+        size = 0
+        limit = self._body_limit_bytes
+        declared = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+        while declared <= limit:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            if not message.get("more_body", False):
+                break
+        if max(size, declared) > limit:
+            raise PayloadTooLarge(f"The request body is larger than {limit} bytes")
+        return b"".join(parts)
+
+
+async def _watch_leaving(receive: Receive, downstream: AsgiDownstream) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    downstream.leave()

@@ -1,0 +1,298 @@
+"""The composition root: settings in, a running server out. The only module that knows all the others.
+
+`create` is what the server process calls (uvicorn's factory); nothing is opened before the lifespan begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from hypereal import __version__
+from hypereal.api import credits, handlers, health, keys, models, usage  # noqa: A004 - the spec's word
+from hypereal.api.front import Front
+from hypereal.api.hotlane import STATE, HotLane
+from hypereal.api.inference import Inference
+from hypereal.api.readiness import ReadinessProbe
+from hypereal.api.services import Services
+from hypereal.billing.journal import Journal
+from hypereal.billing.lease import LeaseBook
+from hypereal.catalog.files import builtin_rows, read_rows
+from hypereal.catalog.live import Surroundings
+from hypereal.catalog.reload import CatalogueSource
+from hypereal.db import open_engine
+from hypereal.gateway.failover import Failover
+from hypereal.gateway.pipeline import Pipeline
+from hypereal.gateway.plan import Planner
+from hypereal.gateway.routes import Routes
+from hypereal.gateway.upkeep import Upkeep
+from hypereal.identity.changes import Changes
+from hypereal.identity.principal import Limits
+from hypereal.identity.verifier import Verifier
+from hypereal.kit.ids import new_id, request_id_factory
+from hypereal.kit.telemetry import configure
+from hypereal.kit.upstream import UpstreamClient
+from hypereal.kit.watch import Watch
+from hypereal.limits.sync import WindowSync
+from hypereal.limits.windows import Windows
+from hypereal.providers import ADAPTERS
+from hypereal.providers.probe import look_around
+from hypereal.settings import Settings, load_settings
+from hypereal.usage.metrics import WorkerMetrics
+
+SANDBOX_URL = "HYPEREAL_SANDBOX_URL"
+RELOAD_CHECK_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def create() -> Front:
+    """The ASGI application of this process, from its environment."""
+    settings = load_settings()
+    configure(level=settings.log_level, log_format=settings.log_format)
+    return build(settings, os.environ.get(SANDBOX_URL))
+
+
+def build(settings: Settings, sandbox_url: str | None = None) -> Front:
+    """The ASGI application for `settings`, with the sandbox at `sandbox_url` if there is one."""
+    request_id = request_id_factory()
+    held: dict[str, Inference] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            server = await _start(stack, settings, sandbox_url)
+            app.state.services = server.services
+            held["inference"] = Inference(server.pipeline, body_limit_bytes=settings.body_limit_bytes)
+            lane = HotLane(
+                server.pipeline,
+                request_id,
+                body_limit_bytes=settings.body_limit_bytes,
+                keep_alive_s=settings.keep_alive_s,
+            )
+            lane.open(asyncio.get_running_loop())
+            stack.callback(lane.close)
+            _settle_memory()
+            yield {STATE: lane}
+            server.stop()
+
+    app = FastAPI(
+        title="Hypereal",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    handlers.install(app)
+    for module in (keys, credits, usage, models, health):
+        app.include_router(module.router)
+    return Front(app, lambda: held["inference"], request_id)
+
+
+class Server:
+    """What one server process runs, once started."""
+
+    def __init__(self, services: Services, pipeline: Pipeline, probe: ReadinessProbe) -> None:
+        self.services = services
+        self.pipeline = pipeline
+        self._probe = probe
+
+    def stop(self) -> None:
+        """Answers under way have been finished by now; whatever still comes is turned away."""
+        self.pipeline.is_stopping = True
+        self._probe.stop()
+
+
+class _Background:
+    """Tasks that run beside the requests and end with the server. One that fails is logged, not silently gone."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        stack.push_async_callback(self._stop)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            log.error("background.failed", error=repr(problem))
+
+    async def _stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Statements:
+    """Counts the database statements of this process: the request path must not add to them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.count = 0
+        event.listen(engine.sync_engine, "before_cursor_execute", self._counted)
+
+    def _counted(self, *_: Any) -> None:
+        self.count += 1
+
+
+async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | None) -> Server:
+    if settings.database_url is None:
+        raise RuntimeError("DATABASE_URL is not set: `hypereal serve` starts the embedded database and sets it")
+    url = settings.database_url.get_secret_value()
+    instance = new_id("srv")
+    engine = open_engine(url)
+    stack.push_async_callback(engine.dispose)
+    statements = _Statements(engine)
+    journal = Journal(settings.home / "journal", instance, limit_bytes=settings.journal_limit_bytes)
+    stack.callback(journal.close)
+    leases = LeaseBook(engine, instance, minimum=settings.minimum_balance, ttl_s=settings.lease_ttl_s)
+    stack.push_async_callback(leases.close)
+    background = _Background(stack)
+    background.run(leases.run())
+    changes = _listen(stack, background, url, leases)
+    verifier = Verifier(engine, changes, account_defaults=_account_limits(settings))
+    stack.push_async_callback(verifier.close)
+    windows = Windows()
+    sync = WindowSync(windows, engine, instance=instance)
+    sync.start()
+    stack.push_async_callback(sync.stop)
+
+    source = await _catalogue(background, settings, sandbox_url)
+    client = UpstreamClient()
+    stack.callback(client.close)
+    watch = Watch(asyncio.get_running_loop())
+    stack.callback(watch.close)
+    routes = Routes(client, ADAPTERS)
+    pipeline = Pipeline(
+        verifier=verifier,
+        planner=Planner(
+            lambda: source.current,
+            routes,
+            default_chat_model=settings.default_chat_model,
+            cross_format=settings.cross_format,
+        ),
+        windows=windows,
+        leases=leases,
+        journal=journal,
+        failover=Failover(watch),
+        watch=watch,
+    )
+    upkeep = Upkeep(
+        pipeline=pipeline,
+        journal=journal,
+        leases=leases,
+        routes=routes,
+        client=client,
+        metrics=WorkerMetrics(),
+        statements=lambda: statements.count,
+    )
+    background.run(upkeep.run())
+    probe = _probe(engine, changes, journal)
+    services = Services(
+        engine=engine,
+        verifier=verifier,
+        catalogue=lambda: source.current,
+        readiness=probe,
+        minimum_balance=settings.minimum_balance,
+        cross_format=settings.cross_format,
+        metrics_directory=settings.home / "metrics",
+        metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+    )
+    return Server(services, pipeline, probe)
+
+
+def _listen(stack: AsyncExitStack, background: _Background, url: str, leases: LeaseBook) -> Changes:
+    changes = Changes(url)
+    changes.on("lease_recall", lambda change: background.run(leases.recall(change.id)))
+    changes.on("wallet", lambda change: background.run(leases.refresh([change.id])))
+    changes.start()
+    stack.push_async_callback(changes.stop)
+    return changes
+
+
+def _account_limits(settings: Settings) -> Limits:
+    return Limits(
+        requests_per_hour=settings.requests_per_hour,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        concurrency=settings.concurrency,
+    )
+
+
+def _probe(engine: AsyncEngine, changes: Changes, journal: Journal) -> ReadinessProbe:
+    async def database() -> str | None:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        return None
+
+    async def listener() -> str | None:
+        return None if changes.healthy else "reconnecting"
+
+    async def books() -> str | None:
+        return "full" if journal.is_full else None
+
+    return ReadinessProbe({"database": database, "listener": listener, "journal": books})
+
+
+async def _catalogue(background: _Background, settings: Settings, sandbox_url: str | None) -> CatalogueSource:
+    """The catalogue in use, followed for as long as the server runs."""
+    source = CatalogueSource(settings.config, await _surroundings(settings, sandbox_url))
+    background.run(_follow(source, settings, sandbox_url))
+    return source
+
+
+async def _surroundings(settings: Settings, sandbox_url: str | None) -> Surroundings:
+    return await look_around(
+        builtin_rows(),
+        read_rows([settings.config] if settings.config else []),
+        os.environ,
+        sandbox_url=sandbox_url,
+        sandbox="on" if settings.sandbox == "on" else "auto",
+    )
+
+
+async def _follow(source: CatalogueSource, settings: Settings, sandbox_url: str | None) -> None:
+    """Reload the operator's file when it changes; a bad one is refused, with its faults in the log."""
+    if settings.config is None:
+        return
+    seen = _signature(settings.config)
+    while True:
+        await asyncio.sleep(RELOAD_CHECK_S)
+        found = _signature(settings.config)
+        if found == seen:
+            continue
+        seen = found
+        faults = source.reload(await _surroundings(settings, sandbox_url))
+        if faults:
+            log.error("catalogue.refused", file=str(settings.config), faults=faults)
+        else:
+            log.info("catalogue.reloaded", file=str(settings.config), revision=source.current.revision)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _settle_memory() -> None:
+    """What lives as long as the process need not be looked at by every garbage collection; requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

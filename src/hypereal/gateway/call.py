@@ -1,0 +1,74 @@
+"""One call: what is known of a request between its first byte and its row in the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypereal.billing.lease import Hold
+from hypereal.gateway.downstream import Downstream
+from hypereal.gateway.failover import Exchange
+from hypereal.gateway.plan import Plan
+from hypereal.gateway.records import Settlement
+from hypereal.identity.principal import Principal
+from hypereal.limits.windows import Admission
+from hypereal.wire.base import Endpoint, Usage
+
+NO_USAGE = Usage()
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A request and its progress. `started` is in the event loop's time, `at` seconds since the epoch."""
+
+    endpoint: Endpoint
+    request_id: str
+    downstream: Downstream
+    started: float
+    at: float
+    principal: Principal
+    limit_fields: bytes = b""
+    plan: Plan | None = None
+    admission: Admission | None = None
+    hold: Hold | None = None
+    exchange: Exchange | None = None
+    first_token_at: float | None = None
+
+    def settlement(
+        self,
+        *,
+        now: float,
+        status: int,
+        credits: int = 0,  # noqa: A002 - the spec's word
+        usage: Usage = NO_USAGE,
+        basis: str = "provider",
+        error: str | None = None,
+    ) -> Settlement:
+        """The record of this call as it stands: `now` in the event loop's time."""
+        plan, exchange, hold = self.plan, self.exchange, self.hold
+        route = exchange.route if exchange is not None else None
+        first = self.first_token_at
+        return Settlement(
+            request_id=self.request_id,
+            at=self.at,
+            wallet_id=self.principal.wallet_id,
+            key_id=self.principal.key_id,
+            lease_id=hold.lease_id if hold is not None else "",
+            period=hold.period if hold is not None else None,
+            credits=credits,
+            endpoint=self.endpoint.path,
+            model=plan.model.id if plan is not None else "",
+            served_model=route.model.id if route is not None else None,
+            provider=route.target.upstream.id if route is not None else None,
+            attempts=exchange.attempts if exchange is not None else 0,
+            status=status,
+            streamed=plan.envelope.stream if plan is not None else False,
+            input_tokens=usage.input,
+            cache_read_tokens=usage.cache_read,
+            cache_write_tokens=usage.cache_write,
+            output_tokens=usage.output,
+            reasoning_tokens=usage.reasoning,
+            basis=basis,
+            latency_ms=int((now - self.started) * 1000),
+            first_token_ms=int((first - self.started) * 1000) if first is not None else None,
+            error=error,
+        )

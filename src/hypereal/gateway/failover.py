@@ -1,0 +1,214 @@
+"""Failover: attempts over the targets of a plan, each from the original request, until one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypereal.errors import (
+    HyperealError,
+    InvalidRequest,
+    NoUpstream,
+    PayloadTooLarge,
+    RateLimited,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from hypereal.gateway.downstream import Downstream
+from hypereal.gateway.plan import Plan
+from hypereal.gateway.relay import GONE, Relay, Streamed, StreamRelay, Whole
+from hypereal.gateway.routes import Route
+from hypereal.kit.upstream import ConnectFailed, Connection, ConnectTimeout, header_map
+from hypereal.kit.watch import Watch
+from hypereal.providers.base import Failure, FailureKind
+from hypereal.wire.base import Answer, Garbage
+
+TRIES_PER_TARGET = 2
+BACKOFF_S = 0.1
+MAX_BACKOFF_S = 2.0
+MAX_RETRY_AFTER_S = 5.0
+"""An upstream that asks for a longer wait than this is not waited for: the next target is asked at once."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """A planned request on its way to an answer: who waits for it, and what has happened so far.
+
+    `commit` is called when a stream begins; from then on there is no other attempt. `failed` are the attempts that did
+    not become the answer, by upstream; `route` and `relay` are those of the last one.
+    """
+
+    request_id: str
+    plan: Plan
+    downstream: Downstream
+    commit: Callable[[], None]
+    attempts: int = 0
+    failed: list[tuple[str, Failure]] = field(default_factory=list)
+    route: Route | None = None
+    relay: StreamRelay | None = None
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [failure for _, failure in self.failed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A whole answer, judged sound."""
+
+    answer: Answer
+    body: bytes
+
+
+Result = Answered | Streamed | Failure
+
+
+def backoff_s(tries: int) -> float:
+    """Exponential, with full jitter, so that clients that failed together do not return together."""
+    return random.uniform(0, min(MAX_BACKOFF_S, BACKOFF_S * 2**tries))
+
+
+class Failover:
+    """Sends requests. One for each event loop."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def run(self, exchange: Exchange) -> Result:
+        """Try the plan's routes in order, one retry each; the answer, or the failure that ended it."""
+        for route in exchange.plan.ways.routes:
+            if not route.breaker.allows(self._watch.time()):
+                continue
+            exchange.route = route
+            result = await self._try_target(exchange, route)
+            if not isinstance(result, Failure) or not result.try_next:
+                return result
+        if not exchange.failed:
+            return Failure(kind=FailureKind.CONNECT, message="every target rests after failures", status=503)
+        return exchange.failed[-1][1]
+
+    async def _try_target(self, exchange: Exchange, route: Route) -> Result:
+        tries = 0
+        while True:
+            exchange.attempts += 1
+            result = await self._attempt(exchange, route)
+            if not isinstance(result, Failure):
+                self._judge_stream(route, result)
+                return result
+            if exchange.downstream.is_gone or not result.try_next:
+                route.breaker.undecided()
+                return GONE if exchange.downstream.is_gone else result
+            exchange.failed.append((route.target.upstream.id, result))
+            route.breaker.failed(self._watch.time())
+            wait_s = result.retry_after_s if result.retry_after_s is not None else backoff_s(tries)
+            tries += 1
+            may_retry = result.retry_same and tries < TRIES_PER_TARGET and not route.breaker.is_open
+            if not may_retry or wait_s > MAX_RETRY_AFTER_S:
+                return result
+            await asyncio.sleep(wait_s)
+            if exchange.downstream.is_gone:
+                return GONE
+
+    def _judge_stream(self, route: Route, result: Answered | Streamed) -> None:
+        if isinstance(result, Streamed) and result.ending in ("broken", "stalled"):
+            route.breaker.failed(self._watch.time())
+        elif isinstance(result, Streamed) and result.ending == "gone":
+            route.breaker.undecided()
+        else:
+            route.breaker.succeeded()
+
+    async def _attempt(self, exchange: Exchange, route: Route) -> Result:
+        downstream = exchange.downstream
+        connection = route.pool.take()
+        if connection is None:
+            try:
+                connection = await route.pool.connect()
+            except ConnectTimeout as exc:
+                return Failure(kind=FailureKind.TIMEOUT, message=str(exc), status=504, retry_same=True)
+            except ConnectFailed as exc:
+                return Failure(kind=FailureKind.CONNECT, message=str(exc), retry_same=True)
+            if downstream.is_gone:
+                route.pool.put(connection)
+                return GONE
+        relay = self._relay(exchange, route, connection)
+        downstream.flow = connection
+        downstream.on_gone = relay.gone
+        connection.send(self._request(exchange, route), relay, streams=exchange.plan.envelope.stream)
+        try:
+            outcome = await relay.outcome
+        finally:
+            downstream.flow = None
+            downstream.on_gone = None
+        return self._judge(exchange.plan, route, outcome) if isinstance(outcome, Whole) else outcome
+
+    @staticmethod
+    def _request(exchange: Exchange, route: Route) -> tuple[bytes, bytes]:
+        """Head and body for a route, always made from what the client sent."""
+        plan, upstream = exchange.plan, route.target.upstream
+        rename = upstream.renames(plan.envelope.endpoint.kind)
+        body = plan.dialect.build(plan.envelope, route.target.model, drop=upstream.drop, rename=rename)
+        request_id = exchange.request_id.encode()
+        return b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (route.head, request_id, len(body)), body
+
+    def _relay(self, exchange: Exchange, route: Route, connection: Connection) -> Relay:
+        upstream, envelope = route.target.upstream, exchange.plan.envelope
+        drains = route.model.disconnect == "drain"
+        if not envelope.stream:
+            return Relay(upstream, self._watch, connection, drains=drains)
+        exchange.relay = StreamRelay(
+            upstream,
+            self._watch,
+            connection,
+            downstream=exchange.downstream,
+            dialect=exchange.plan.dialect.stream(envelope),
+            commit=exchange.commit,
+            drain_s=route.model.drain_s if drains else None,
+        )
+        return exchange.relay
+
+    @staticmethod
+    def _judge(plan: Plan, route: Route, whole: Whole) -> Answered | Failure:
+        """Whether a whole answer is what was asked for."""
+        if not 200 <= whole.status < 300:
+            return route.adapter.classify(whole.status, header_map(whole.head), whole.body)
+        if not whole.body:
+            return Failure(kind=FailureKind.EMPTY, message="the upstream sent an empty answer", retry_same=True)
+        if plan.envelope.stream:
+            return Failure(kind=FailureKind.GARBAGE, message="the upstream did not stream", retry_same=True)
+        try:
+            answer = plan.dialect.read_answer(whole.body)
+        except Garbage as exc:
+            message = f"the upstream's answer is malformed: {exc}"
+            return Failure(kind=FailureKind.GARBAGE, message=message, retry_same=True)
+        if answer.error is not None:
+            return Failure(kind=FailureKind.SERVER_ERROR, message=f"the upstream sent: {answer.error}", retry_same=True)
+        if answer.is_empty:
+            return Failure(kind=FailureKind.EMPTY, message="the upstream sent an empty answer", retry_same=True)
+        return Answered(answer=answer, body=whole.body)
+
+
+def to_error(final: Failure, failures: list[Failure]) -> HyperealError:
+    """The one clean error for the client, after the attempts have failed.
+
+    A request that the upstream rejected is answered as rejected. Otherwise: throttled everywhere is 429, timed out
+    everywhere 504, nothing to ask 503, and anything else 502.
+    """
+    if final.kind is FailureKind.REJECTED:
+        kind = PayloadTooLarge if final.status == 413 else InvalidRequest
+        if final.code:
+            return kind(final.message, param=final.param, code=final.code)
+        return kind(final.message, param=final.param)
+    if not failures:
+        return NoUpstream()
+    kinds = {failure.kind for failure in failures}
+    if kinds == {FailureKind.THROTTLED}:
+        waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
+        return RateLimited(
+            "Every provider of this model is throttled; try again later",
+            retry_after_s=max(1, round(min(waits))) if waits else 1,
+        )
+    if kinds == {FailureKind.TIMEOUT}:
+        return UpstreamTimeout()
+    return UpstreamFailed()

@@ -1,0 +1,366 @@
+"""The pipeline: from a client's request to its answer and its bill. It reads as the specification does:
+
+admit (who, what, may they, how fast, can they pay), attempt, relay, settle, log. Nothing here knows which transport
+carries the client, and in the steady state nothing here waits for anything but the upstream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from hypereal.billing import pricing
+from hypereal.billing.journal import Journal
+from hypereal.billing.lease import Hold, LeaseBook, Short, WalletUnavailable
+from hypereal.catalog.types import Price
+from hypereal.errors import (
+    HyperealError,
+    InsufficientCredits,
+    RateLimited,
+    ShuttingDown,
+    SpendingLimitReached,
+    Unauthorized,
+    Unavailable,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from hypereal.gateway.call import Call
+from hypereal.gateway.downstream import Downstream
+from hypereal.gateway.failover import Answered, Exchange, Failover, to_error
+from hypereal.gateway.plan import Plan, Planner
+from hypereal.gateway.records import Opened, Progress, Settlement
+from hypereal.gateway.relay import GONE, Streamed, StreamRelay
+from hypereal.gateway.routes import Route
+from hypereal.gateway.subjects import Subjects
+from hypereal.identity.principal import Principal
+from hypereal.identity.verifier import Verifier
+from hypereal.kit.money import ZERO, Micro, credits_number, credits_text
+from hypereal.kit.sse import data_event
+from hypereal.kit.watch import Watch
+from hypereal.limits.counters import Limited
+from hypereal.limits.windows import Windows
+from hypereal.providers.base import Failure
+from hypereal.wire.base import Answer, Endpoint, Usage
+from hypereal.wire.families import render, render_event
+from hypereal.wire.openai_usage import estimate_tokens
+
+CLIENT_CLOSED = 499  # logged only; nobody is left to read it
+LAST_CHUNK = b"0\r\n\r\n"
+
+log = structlog.get_logger(__name__)
+_encode = msgspec.msgpack.encode
+
+
+class Pipeline:
+    """Serves requests. One for each event loop; everything it needs is handed to it."""
+
+    def __init__(
+        self,
+        *,
+        verifier: Verifier,
+        planner: Planner,
+        windows: Windows,
+        leases: LeaseBook,
+        journal: Journal,
+        failover: Failover,
+        watch: Watch,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._verifier = verifier
+        self._planner = planner
+        self._windows = windows
+        self._leases = leases
+        self._journal = journal
+        self._failover = failover
+        self._watch = watch
+        self._clock = clock
+        self._subjects = Subjects()
+        self._open_streams: dict[str, Call] = {}
+        self._failures: list[tuple[str, str]] = []
+        self.in_flight = 0
+        self.is_stopping = False
+
+    async def serve(
+        self, endpoint: Endpoint, *, secret: bytes | None, body: bytes, request_id: str, downstream: Downstream
+    ) -> None:
+        """Answer one request, whatever happens."""
+        self.in_flight += 1
+        try:
+            await self._serve(endpoint, secret, body, request_id=request_id, downstream=downstream)
+        finally:
+            self.in_flight -= 1
+
+    async def _serve(
+        self, endpoint: Endpoint, secret: bytes | None, body: bytes, *, request_id: str, downstream: Downstream
+    ) -> None:
+        if self.is_stopping:
+            _refuse(downstream, endpoint, ShuttingDown(retry_after_s=1), request_id)
+            return
+        principal = self._verifier.find(secret) if secret is not None else None
+        if principal is None:
+            verdict = await self._verifier.verify(secret)
+            if not isinstance(verdict, Principal):
+                _refuse(downstream, endpoint, verdict, request_id)
+                return
+            principal = verdict
+        call = Call(
+            endpoint=endpoint,
+            request_id=request_id,
+            downstream=downstream,
+            started=self._watch.time(),
+            at=self._clock(),
+            principal=principal,
+        )
+        try:
+            refusal = await self._admit(call, body)
+            if refusal is not None:
+                self._end_refused(call, refusal)
+                return
+            await self._exchange(call)
+        finally:
+            self._leave(call)
+
+    async def _admit(self, call: Call, body: bytes) -> HyperealError | None:
+        """Plan the request, let it through its windows, and hold its credits; or say why not."""
+        if self._journal.is_full:
+            return Unavailable("The server can't keep its books at the moment; try again", retry_after_s=5)
+        plan = self._planner.plan(call.principal, call.endpoint, body)
+        if isinstance(plan, HyperealError):
+            return plan
+        call.plan = plan
+        admission = self._windows.admit(self._subjects.of(call.principal), plan.tokens)
+        if isinstance(admission, Limited):
+            call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
+            return RateLimited(admission.message, retry_after_s=admission.retry_after_s)
+        call.admission = admission
+        if admission.limit is not None:
+            call.limit_fields = _limit_fields(admission.limit, admission.remaining, admission.reset)
+        try:
+            hold = await self._hold(call.principal, call.request_id, plan.hold)
+        except WalletUnavailable:
+            return Unavailable("The wallet could not be reached; try again", retry_after_s=1)
+        if isinstance(hold, Short):
+            return _short(hold)
+        call.hold = hold
+        return None
+
+    async def _hold(self, principal: Principal, request_id: str, amount: Micro) -> Hold | Short:
+        wallet_id, key_id, limit = principal.wallet_id, principal.key_id, principal.spending_limit
+        hold = self._leases.try_hold(wallet_id, key_id, limit, request_id, amount)
+        if hold is not None:
+            return hold
+        return await self._leases.hold(wallet_id, key_id, limit, request_id, amount)
+
+    async def _exchange(self, call: Call) -> None:
+        plan = call.plan
+        if plan is None:
+            return
+        exchange = call.exchange = Exchange(
+            request_id=call.request_id,
+            plan=plan,
+            downstream=call.downstream,
+            commit=lambda: self._commit(call),
+        )
+        result = await self._failover.run(exchange)
+        if exchange.failed:
+            self._failures += [(provider, failure.kind.value) for provider, failure in exchange.failed]
+        route = exchange.route
+        if isinstance(result, Answered) and route is not None:
+            await self._answer(call, plan, route, result)
+        elif isinstance(result, Streamed) and exchange.relay is not None and route is not None:
+            await self._end_stream(call, plan, route, exchange.relay, result)
+        elif isinstance(result, Failure):
+            self._end_failed(call, exchange, result)
+
+    def _commit(self, call: Call) -> None:
+        """A stream has begun: from here on the answer is owed for, whatever becomes of this process."""
+        plan, exchange = call.plan, call.exchange
+        if plan is None or exchange is None or exchange.route is None:
+            return
+        now = call.first_token_at = self._watch.time()
+        usage = plan.likely_usage(1)
+        owed = self._within_hold(call, pricing.cost(usage, exchange.route.model.price))
+        self._append(Opened(call.settlement(now=now, status=200, credits=owed, usage=usage, basis="estimated")))
+        self._open_streams[call.request_id] = call
+        call.downstream.open_stream(_answer_fields(call, exchange, exchange.route))
+
+    async def _answer(self, call: Call, plan: Plan, route: Route, result: Answered) -> None:
+        answer = result.answer
+        usage, basis = answer.usage, "provider"
+        if usage is None:
+            usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), "estimated"
+        charged = await self._charge(call, pricing.cost(usage, route.model.price), route.model.price)
+        exchange = call.exchange
+        if exchange is None:
+            return
+        body = plan.dialect.render_answer(plan.envelope, result.body, answer, credits_number(charged))
+        status = CLIENT_CLOSED if call.downstream.is_gone else 200
+        self._settle(
+            call,
+            usage,
+            call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=basis),
+        )
+        cache = b"hit" if usage.cache_read else b"miss"
+        fields = b"%bx-hypereal-credits: %b\r\nx-hypereal-cache: %b\r\n" % (
+            _answer_fields(call, exchange, route),
+            credits_text(charged).encode(),
+            cache,
+        )
+        call.downstream.respond(200, fields, body)
+
+    async def _end_stream(self, call: Call, plan: Plan, route: Route, relay: StreamRelay, result: Streamed) -> None:
+        """Charge for what came, then end the client's stream: as the upstream did, or with one clean error."""
+        answer = relay.read()
+        is_whole = result.ending == "complete" and answer.is_complete
+        usage, basis = answer.usage, "provider"
+        if usage is None or (not is_whole and not usage.output_total):
+            usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), "estimated"
+        has_output = is_whole or bool(answer.output_bytes or usage.output_total)
+        cost = pricing.cost(usage, route.model.price) if has_output else ZERO
+        charged = await self._charge(call, cost, route.model.price)
+        gone = call.downstream.is_gone and not is_whole
+        error = None if is_whole else "client closed" if gone else f"{result.ending}: {result.detail or 'cut short'}"
+        status = 200 if is_whole else CLIENT_CLOSED if gone else 502
+        record = call.settlement(
+            now=self._watch.time(), status=status, credits=charged, usage=usage, basis=basis, error=error
+        )
+        self._settle(call, usage, record)
+        if is_whole:
+            self._close_whole(call, relay, answer, usage, charged)
+        else:
+            self._close_broken(call, relay, result)
+
+    def _close_whole(self, call: Call, relay: StreamRelay, answer: Answer, usage: Usage, charged: Micro) -> None:
+        downstream, dialect = call.downstream, relay.dialect
+        closing = dialect.closing(answer, usage, credits_number(charged))
+        if relay.tail_is_framed and relay.saw_terminal and not closing:
+            tail = relay.tail
+            if not tail.endswith(LAST_CHUNK):
+                downstream.close_stream(tail)
+                return
+            if tail.endswith(b"\n\r\n" + LAST_CHUNK):
+                downstream.close_stream(tail[: -len(LAST_CHUNK)])
+                return
+        downstream.send(relay.tail_payload() + closing + data_event(dialect.terminal))
+        downstream.close_stream()
+
+    def _close_broken(self, call: Call, relay: StreamRelay, result: Streamed) -> None:
+        error: HyperealError
+        if result.ending == "stalled":
+            error = UpstreamTimeout("The provider stopped sending; the answer is incomplete")
+        else:
+            error = UpstreamFailed("The provider broke off; the answer is incomplete")
+        last = render_event(call.endpoint.family, error, call.request_id)
+        call.downstream.send(relay.tail_payload() + last)
+        call.downstream.close_stream()
+
+    def _end_failed(self, call: Call, exchange: Exchange, failure: Failure) -> None:
+        now = self._watch.time()
+        if failure is GONE:
+            self._settle(call, None, call.settlement(now=now, status=CLIENT_CLOSED, error="client closed"))
+            return
+        error = to_error(failure, exchange.failures)
+        log.warning(
+            "attempts.failed",
+            request_id=call.request_id,
+            status=error.status,
+            failures=[f"{one.kind}: {one.message}" for one in exchange.failures] or failure.message,
+        )
+        self._settle(
+            call, None, call.settlement(now=now, status=error.status, error=f"{error.code}: {failure.message}")
+        )
+        fields = b"x-hypereal-attempts: %d\r\n%b" % (exchange.attempts, call.limit_fields)
+        _refuse(call.downstream, call.endpoint, error, call.request_id, fields)
+
+    def _end_refused(self, call: Call, error: HyperealError) -> None:
+        record = call.settlement(now=self._watch.time(), status=error.status, error=f"{error.code}: {error.message}")
+        self._settle(call, None, record)
+        _refuse(call.downstream, call.endpoint, error, call.request_id, call.limit_fields)
+
+    async def _charge(self, call: Call, cost: Micro, price: Price) -> Micro:
+        """What is charged for `cost`: all of it, unless it passes what the model may overrun or the wallet can give."""
+        hold = call.hold
+        if hold is None:
+            return ZERO
+        ceiling = pricing.may_charge(hold.amount, price)
+        wanted = min(cost, ceiling)
+        if wanted > hold.amount + (hold.lease.free if hold.lease is not None else 0):
+            try:
+                await self._leases.extend(hold, Micro(wanted - hold.amount))
+            except WalletUnavailable:
+                log.warning("charge.cut", request_id=call.request_id, cost=cost, held=hold.amount)
+        return self._leases.settle(hold, wanted)
+
+    @staticmethod
+    def _within_hold(call: Call, cost: Micro) -> Micro:
+        return min(cost, call.hold.amount) if call.hold is not None else ZERO
+
+    def _settle(self, call: Call, usage: Usage | None, record: Settlement) -> None:
+        """Append the record; from here on the charge is safe from anything that may happen to this process."""
+        if call.hold is not None and not record.credits:
+            self._leases.release(call.hold)
+        self._append(record)
+        self._open_streams.pop(call.request_id, None)
+        call.hold = None
+        if call.admission is not None:
+            call.admission.finish(0 if usage is None else usage.input_total + usage.output_total)
+
+    def _append(self, record: Settlement | Opened | Progress) -> None:
+        self._journal.append(_encode(record))
+
+    def _leave(self, call: Call) -> None:
+        """However the request ended, nothing of it stays behind."""
+        call.exchange = None  # which holds the call: a cycle would keep its body until the next garbage collection
+        self._open_streams.pop(call.request_id, None)
+        if call.hold is not None:
+            self._leases.release(call.hold)
+            call.hold = None
+        if call.admission is not None:
+            call.admission.finish(0)
+
+    def take_failures(self) -> list[tuple[str, str]]:
+        """Upstream and kind of each attempt that failed since this was last asked, for the metrics."""
+        failures, self._failures = self._failures, []
+        return failures
+
+    def note_progress(self) -> None:
+        """Journal how far each open stream has come; called about once a second."""
+        for call in self._open_streams.values():
+            exchange, plan = call.exchange, call.plan
+            if exchange is None or exchange.relay is None or exchange.route is None or plan is None:
+                continue
+            tokens = exchange.relay.tokens_so_far()
+            usage = plan.likely_usage(tokens)
+            owed = self._within_hold(call, pricing.cost(usage, exchange.route.model.price))
+            self._append(Progress(request_id=call.request_id, credits=owed, output_tokens=tokens))
+
+
+def _short(short: Short) -> HyperealError:
+    if short.reason == "limit":
+        return SpendingLimitReached()
+    return InsufficientCredits(required=credits_number(short.required), available=credits_number(short.available))
+
+
+def _limit_fields(limit: int, remaining: int, reset: int) -> bytes:
+    return b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
+        limit,
+        remaining,
+        reset,
+    )
+
+
+def _answer_fields(call: Call, exchange: Exchange, route: Route) -> bytes:
+    return b"%b%bx-hypereal-attempts: %d\r\n" % (route.fields, call.limit_fields, exchange.attempts)
+
+
+def _refuse(
+    downstream: Downstream, endpoint: Endpoint, error: HyperealError, request_id: str, fields: bytes = b""
+) -> None:
+    if error.retry_after_s is not None:
+        fields += b"retry-after: %d\r\n" % error.retry_after_s
+    if isinstance(error, Unauthorized):
+        fields += b"www-authenticate: Bearer\r\n"
+    downstream.respond(error.status, fields, render(endpoint.family, error, request_id))

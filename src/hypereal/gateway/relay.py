@@ -1,0 +1,344 @@
+"""Relays: what receives an upstream's answer and passes it to the client.
+
+One relay serves one attempt. Nothing goes to the client before the answer has really begun; from then on bytes move by
+callback, and the request's coroutine sleeps until the stream has ended, one way or another. While every read ends where
+an event ends, the upstream's own chunks are forwarded as they came; at the first that doesn't, the relay goes over to
+whole events, so that it always stands between two events and can end the stream cleanly whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from hypereal.catalog.types import Upstream
+from hypereal.gateway.downstream import Downstream
+from hypereal.kit.sse import COMMENT, event_data, split_events
+from hypereal.kit.upstream import Connection, UpstreamError, unframe
+from hypereal.kit.watch import Watch
+from hypereal.providers.base import Failure, FailureKind
+from hypereal.wire.base import Answer, Garbage, StreamDialect
+
+PING_AFTER_S = 15.0  # api.md section 6; common proxies cut a stream after 30 to 60 s of silence
+KEPT_BYTES = 131_072
+"""How much of a stream's end is kept to read usage from, and to estimate from when there is none."""
+EVENT_BYTES = 300
+"""About the size of one chunk of OpenAI's stream: tells tokens apart in reads that carry many."""
+
+_LINE_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
+_EVENT_ENDS = tuple(b"}" + end for end in _LINE_ENDS)
+"""How a read ends that ends with a whole event and its chunk. Every event of ours carries a JSON object, so one that
+does not end like one is looked at more closely."""
+_TOLD = "the upstream"
+
+Ending = Literal["complete", "broken", "stalled", "gone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A whole answer, not yet judged."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """The end of a stream that the client has seen begin. `detail` says what broke it, for the log."""
+
+    ending: Ending
+    detail: str = ""
+
+
+Outcome = Whole | Streamed | Failure
+
+
+def timeout_failure(message: str) -> Failure:
+    return Failure(kind=FailureKind.TIMEOUT, message=message, status=504, retry_same=False)
+
+
+def lost_failure(error: UpstreamError) -> Failure:
+    return Failure(kind=FailureKind.RESET, message=f"the connection to {_TOLD} broke: {error}", retry_same=True)
+
+
+GONE = Failure(kind=FailureKind.REJECTED, message="the client closed the connection", status=499, try_next=False)
+
+
+class Relay:
+    """Receives an answer that comes whole."""
+
+    wants_chunks = False
+
+    def __init__(self, upstream: Upstream, watch: Watch, connection: Connection, *, drains: bool = False) -> None:
+        self._drains = drains
+        self.outcome: asyncio.Future[Outcome] = watch.loop.create_future()
+        self._watch = watch
+        self._connection = connection
+        self.deadline = watch.time() + upstream.first_byte_timeout_s
+        watch.add(self)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Tell the coroutine, once; what the upstream says afterwards changes nothing."""
+        self._watch.discard(self)
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def answered(self, status: int, head: bytes, body: bytes) -> None:
+        self.finish(Whole(status=status, head=head, body=body))
+
+    def lost(self, error: UpstreamError) -> None:
+        self.finish(lost_failure(error))
+
+    def expired(self) -> None:
+        self._connection.abort()
+        self.finish(timeout_failure("no answer in time"))
+
+    def gone(self) -> None:
+        """The client left before there was anything to give it."""
+        if not self._drains:
+            self._connection.abort()
+            self.finish(GONE)
+
+    def opened(self, head: bytes) -> None:
+        """Only asked-for streams open."""
+
+    def chunks(self, data: bytes, is_last: bool) -> None:
+        """Only asked-for streams have chunks."""
+
+    def payload(self, data: bytes) -> None:
+        """Only asked-for streams have payload."""
+
+    def ended(self) -> None:
+        """Only asked-for streams end."""
+
+
+class StreamRelay(Relay):
+    """Receives a stream and passes it on.
+
+    `commit` is called when the stream has really begun, and opens the client's side. `tail` is what is kept back at the
+    end until the charge is settled: the terminal event and what came with it, framed if `tail_is_framed`.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        watch: Watch,
+        connection: Connection,
+        *,
+        downstream: Downstream,
+        dialect: StreamDialect,
+        commit: Callable[[], None],
+        drain_s: float | None,
+    ) -> None:
+        super().__init__(upstream, watch, connection)
+        self.wants_chunks = downstream.takes_chunks and not dialect.rewrites_events
+        self._silence_s = upstream.silence_timeout_s
+        self._downstream = downstream
+        self.dialect = dialect
+        self._commit = commit
+        self._drain_s = drain_s
+        self._terminal_ends = tuple(dialect.terminal + end for end in _LINE_ENDS)
+        self._last_read = 0.0
+        self._is_framed = False
+        self._pending = b""
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._kept_is_framed = False
+        self.total_bytes = 0
+        self.reads = 0
+        self.has_begun = False
+        self.saw_terminal = False
+        self.is_draining = False
+        self.tail = b""
+        self.tail_is_framed = False
+
+    def opened(self, head: bytes) -> None:
+        self._is_framed = self._kept_is_framed = self.wants_chunks and b"chunked" in head.lower()
+
+    def chunks(self, data: bytes, is_last: bool) -> None:
+        if not self.has_begun:
+            self._begin_with_chunks(data, is_last)
+            return
+        if self.saw_terminal:
+            return
+        self._note(data)
+        if is_last or data.endswith(self._terminal_ends):
+            self.tail, self.tail_is_framed = data, True
+            self.saw_terminal = self.dialect.terminal in data
+            self.finish(Streamed(ending="complete"))
+        elif data.endswith(_EVENT_ENDS):
+            if not self.is_draining:
+                self._downstream.send_chunks(data)
+        else:
+            self._leave_framing(data)
+
+    def _begin_with_chunks(self, data: bytes, is_last: bool) -> None:
+        self._pending += data
+        pending = self._pending
+        if not self._opens(pending, framed=True):
+            return
+        self._pending = b""
+        self.chunks(pending, is_last)
+
+    def _leave_framing(self, data: bytes) -> None:
+        """A read that does not end between two events: from here on, whole events are cut from the payload."""
+        self._forget_last(data)
+        self._kept = [unframe(b"".join(self._kept))]
+        self._kept_bytes = len(self._kept[0])
+        self._is_framed = self._kept_is_framed = False
+        self._connection.unframe(data)
+
+    def _forget_last(self, data: bytes) -> None:
+        self._kept.pop()
+        self._kept_bytes -= len(data)
+        self.total_bytes -= len(data)
+
+    def payload(self, data: bytes) -> None:
+        if not self.has_begun:
+            self._pending += data
+            pending = self._pending
+            if not self._opens(pending, framed=False):
+                return
+            self._pending = b""
+            data = pending
+        if self.saw_terminal:
+            return
+        self._note(data)
+        events, self._pending = split_events(self._pending + data)
+        self._pass_on(events)
+
+    def _pass_on(self, events: list[bytes]) -> None:
+        passed: list[bytes] = []
+        ending: Streamed | None = None
+        for event in events:
+            data = event_data(event)
+            if data == self.dialect.terminal:
+                self.saw_terminal = True
+                ending = Streamed(ending="complete")
+                break
+            if data is not None and not data.endswith(b"}"):
+                self._connection.abort()
+                ending = Streamed(ending="broken", detail="malformed event")
+                break
+            passed.append(self.dialect.edit(event) if self.dialect.rewrites_events else event)
+        payload = b"".join(passed)
+        if payload and not self.is_draining:
+            self._downstream.send(payload)
+        if ending is not None:
+            self.finish(ending)
+
+    def _opens(self, pending: bytes, *, framed: bool) -> bool:
+        """Whether the answer has begun; fails the attempt when something else came in its place."""
+        try:
+            verdict = self.dialect.opening(pending)
+        except Garbage:
+            # Framing may have cut an event in two: only its absence proves the event itself to be malformed.
+            verdict = self._opens_unframed(pending) if framed else "malformed"
+        if verdict is None:
+            return False
+        if verdict:
+            self._connection.abort()
+            garbage = verdict == "malformed"
+            kind = FailureKind.GARBAGE if garbage else FailureKind.SERVER_ERROR
+            self.finish(Failure(kind=kind, message=f"{_TOLD} sent: {verdict}", retry_same=True))
+            return False
+        self.has_begun = True
+        self._last_read = self._watch.time()
+        self.deadline = self._last_read + min(PING_AFTER_S, self._silence_s)
+        self._commit()
+        return True
+
+    def _opens_unframed(self, pending: bytes) -> str | None:
+        try:
+            return self.dialect.opening(unframe(pending))
+        except Garbage:
+            return "malformed"
+
+    def _note(self, data: bytes) -> None:
+        self._last_read = self._watch.time()
+        self.reads += 1
+        self.total_bytes += len(data)
+        self._kept.append(data)
+        self._kept_bytes += len(data)
+        if self._kept_bytes > KEPT_BYTES:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        half = len(self._kept) // 2
+        if half:
+            self._kept_bytes -= sum(map(len, self._kept[:half]))
+            del self._kept[:half]
+
+    def ended(self) -> None:
+        if self.has_begun:
+            if self._pending.strip():
+                self._pass_on([self._pending.rstrip() + b"\n\n"])  # the last event came without its blank line
+            self.finish(Streamed(ending="complete"))
+            return
+        self.finish(Failure(kind=FailureKind.EMPTY, message=f"{_TOLD} sent an empty answer", retry_same=True))
+
+    def lost(self, error: UpstreamError) -> None:
+        if self.has_begun:
+            self.finish(Streamed(ending="broken", detail=str(error)))
+        else:
+            super().lost(error)
+
+    def expired(self) -> None:
+        now = self._watch.time()
+        if not self.has_begun:
+            super().expired()
+        elif self.is_draining:
+            self._connection.abort()
+            self.finish(Streamed(ending="gone", detail="drained for as long as allowed"))
+        elif self._connection.paused:
+            self._last_read = now
+            self.deadline = now + PING_AFTER_S
+        elif now - self._last_read >= self._silence_s:
+            self._connection.abort()
+            self.finish(Streamed(ending="stalled", detail=f"silent for {self._silence_s:g} s"))
+        else:
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        if now - self._last_read >= PING_AFTER_S:
+            self._downstream.send(COMMENT)
+            ping_at = now + PING_AFTER_S
+        else:
+            ping_at = self._last_read + PING_AFTER_S
+        self.deadline = min(ping_at, self._last_read + self._silence_s)
+
+    def gone(self) -> None:
+        if self._drain_s is not None:
+            self.is_draining = True
+            self._connection.resume_reading()
+            self.deadline = self._watch.time() + self._drain_s
+            return
+        self._connection.abort()
+        self.finish(Streamed(ending="gone") if self.has_begun else GONE)
+
+    def read(self) -> Answer:
+        """What the stream amounted to, as far as it came."""
+        if self.saw_terminal:
+            usage = self.dialect.find_usage(self.tail) or (
+                self.dialect.find_usage(b"".join(self._kept)) if len(self._kept) > 1 else None
+            )
+            if usage is not None:
+                return Answer(usage=usage, is_complete=True)
+        kept = b"".join(self._kept)
+        if self._kept_is_framed:
+            kept = unframe(kept)
+        return self.dialect.read(kept, max(self.total_bytes, len(kept)))
+
+    def tokens_so_far(self) -> int:
+        """Roughly how many tokens have come: an event carries one, sometimes a few."""
+        return max(self.reads, self.total_bytes // EVENT_BYTES)
+
+    def tail_payload(self) -> bytes:
+        """The kept-back end, without framing and without the terminal event."""
+        events, rest = split_events(unframe(self.tail) if self.tail_is_framed else self.tail)
+        if rest.strip():
+            events.append(rest.rstrip() + b"\n\n")
+        return b"".join(event for event in events if event_data(event) != self.dialect.terminal)

@@ -1,0 +1,65 @@
+"""What a server process does beside its requests, about once a second: note progress, sweep, publish its state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hypereal.billing.journal import Journal
+from hypereal.billing.lease import LeaseBook
+from hypereal.gateway.pipeline import Pipeline
+from hypereal.gateway.routes import Routes
+from hypereal.kit.upstream import UpstreamClient
+from hypereal.usage.metrics import WorkerMetrics, WorkerSample
+
+TICK_S = 1.0
+
+
+class Upkeep:
+    """The periodic work of one process. `statements` tells how many database statements it has sent."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        journal: Journal,
+        leases: LeaseBook,
+        routes: Routes,
+        client: UpstreamClient,
+        metrics: WorkerMetrics,
+        statements: Callable[[], int],
+    ) -> None:
+        self._pipeline = pipeline
+        self._journal = journal
+        self._leases = leases
+        self._routes = routes
+        self._client = client
+        self._metrics = metrics
+        self._statements = statements
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick(loop.time())
+
+    def tick(self, now: float) -> None:
+        self._pipeline.note_progress()
+        self._journal.check_space()
+        self._client.sweep(now)
+        breakers: dict[str, bool] = {}
+        for (upstream, _model), breaker in self._routes.breakers().items():
+            breakers[upstream] = breakers.get(upstream, False) or breaker.is_open
+        for provider, outcome in self._pipeline.take_failures():
+            self._metrics.attempt_failed(provider, outcome)
+        self._metrics.sample(
+            WorkerSample(
+                in_flight=self._pipeline.in_flight,
+                lease_free=self._leases.snapshot().free,
+                journal_bytes=self._journal.size_bytes(),
+                upstream_connections=sum(self._client.sizes().values()),
+                breakers=breakers,
+                statements=self._statements(),
+            )
+        )
