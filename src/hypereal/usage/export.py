@@ -1,0 +1,98 @@
+"""The request log as CSV, in pieces: memory stays flat however many rows there are.
+
+Each piece is a query of its own that starts where the last one ended. A cursor held open on the server would do as
+well for memory, but a slow download would then keep a connection and a snapshot for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from hypereal.kit.money import credits_text
+from hypereal.usage.reports import LogRow, log_page
+from hypereal.usage.selection import Selection
+
+PIECE_ROWS = 500  # some 5 ms of work between two waits: other requests of the process hardly notice
+HEADER = (
+    "createdAt",
+    "requestId",
+    "keyId",
+    "endpoint",
+    "model",
+    "servedModel",
+    "provider",
+    "attempts",
+    "status",
+    "streamed",
+    "inputTokens",
+    "cacheReadTokens",
+    "cacheWriteTokens",
+    "outputTokens",
+    "reasoningTokens",
+    "creditsUsed",
+    "basis",
+    "latencyMs",
+    "firstTokenMs",
+    "error",
+)
+# What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection").
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def file_name(now: datetime) -> str:
+    """`hypereal-usage-2026-11-21.csv`"""
+    return f"hypereal-usage-{now:%Y-%m-%d}.csv"
+
+
+async def csv_pieces(
+    engine: AsyncEngine, selection: Selection, *, piece_rows: int = PIECE_ROWS
+) -> AsyncIterator[bytes]:
+    """The header and every row, newest first, in UTF-8 with CRLF line ends (RFC 4180)."""
+    page = await log_page(engine, selection, limit=piece_rows)
+    yield _lines([HEADER, *map(_cells, page.rows)])
+    while page.next_cursor is not None:
+        page = await log_page(engine, selection, limit=piece_rows, cursor=page.next_cursor)
+        yield _lines(map(_cells, page.rows))
+
+
+def _lines(rows: Iterable[tuple[object, ...]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _cells(row: LogRow) -> tuple[object, ...]:
+    return (
+        row.created_at.isoformat(),
+        _harmless(row.request_id),
+        _harmless(row.key_id),
+        _harmless(row.endpoint),
+        _harmless(row.model),
+        _harmless(row.served_model),
+        _harmless(row.provider),
+        row.attempts,
+        row.status,
+        str(row.streamed).lower(),
+        row.input_tokens,
+        row.cache_read_tokens,
+        row.cache_write_tokens,
+        row.output_tokens,
+        row.reasoning_tokens,
+        credits_text(row.credits),
+        _harmless(row.basis),
+        row.latency_ms,
+        row.first_token_ms,
+        _harmless(row.error),
+    )
+
+
+def _harmless(text: str | None) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before what could start one."""
+    if not text:
+        return ""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
