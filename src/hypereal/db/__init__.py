@@ -1,6 +1,8 @@
 """PostgreSQL: engines, the embedded server, migrations. Tables live with the domain that owns them."""
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from hypereal.db.base import Base
 from hypereal.db.engine import open_engine, open_sync_engine
 
-__all__ = ["Base", "open_engine", "open_sync_engine"]
+__all__ = ["AsyncEngine", "Base", "open_engine", "open_sync_engine"]
