@@ -52,6 +52,7 @@ from hypereal.usage.metrics import WorkerMetrics
 
 SANDBOX_URL = "HYPEREAL_SANDBOX_URL"
 RELOAD_CHECK_S = 1.0
+LOOK_AROUND_TICKS = 60
 
 log = structlog.get_logger(__name__)
 
@@ -203,7 +204,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     background.run(upkeep.run())
     probe = _probe(engine, changes, journal)
     services = Services(
-        engine=engine,
+        engine=_management_engine(stack, url),
         verifier=verifier,
         catalogue=lambda: source.current,
         readiness=probe,
@@ -213,6 +214,13 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
     )
     return Server(services, pipeline, probe)
+
+
+def _management_engine(stack: AsyncExitStack, url: str) -> AsyncEngine:
+    """Connections of their own for reports and management, so that a slow report keeps none from a lease."""
+    engine = open_engine(url, pool_size=2)
+    stack.push_async_callback(engine.dispose)
+    return engine
 
 
 def _listen(stack: AsyncExitStack, background: _Background, url: str, leases: LeaseBook) -> Changes:
@@ -266,24 +274,33 @@ async def _surroundings(settings: Settings, sandbox_url: str | None) -> Surround
 
 
 async def _follow(source: CatalogueSource, settings: Settings, sandbox_url: str | None) -> None:
-    """Reload the operator's file when it changes; a bad one is refused, with its faults in the log."""
-    if settings.config is None:
-        return
-    seen = _signature(settings.config)
+    """Reload when the operator's file changes, or when a local server has come or gone.
+
+    A bad file is refused, with its faults in the log, and what was in use stays.
+    """
+    seen, around = _signature(settings.config), source.around
+    ticks = 0
     while True:
         await asyncio.sleep(RELOAD_CHECK_S)
+        ticks += 1
         found = _signature(settings.config)
-        if found == seen:
+        if found == seen and ticks % LOOK_AROUND_TICKS:
             continue
-        seen = found
-        faults = source.reload(await _surroundings(settings, sandbox_url))
+        now = await _surroundings(settings, sandbox_url)
+        if found == seen and now == around:
+            continue
+        seen, around = found, now
+        faults = source.reload(now)
         if faults:
             log.error("catalogue.refused", file=str(settings.config), faults=faults)
         else:
-            log.info("catalogue.reloaded", file=str(settings.config), revision=source.current.revision)
+            log.info("catalogue.reloaded", revision=source.current.revision)
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _signature(path: Path | None) -> tuple[int, int, int] | None:
+    """What changes when a file does; None while there is none."""
+    if path is None:
+        return None
     try:
         stat = path.stat()
     except OSError:

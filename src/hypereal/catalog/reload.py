@@ -26,6 +26,11 @@ class CatalogueSource:
         """The catalogue in use; take it once for a request, so that one request sees one catalogue."""
         return self._current
 
+    @property
+    def around(self) -> Surroundings:
+        """The surroundings that the catalogue in use was made for."""
+        return self._around
+
     def reload(self, around: Surroundings | None = None) -> list[str]:
         """Read the operator's file again, in new surroundings if given; the faults that kept it from being used."""
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hypereal.billing.lease import Hold
 from hypereal.gateway.downstream import Downstream
@@ -16,8 +16,7 @@ from hypereal.wire.base import Endpoint, Usage
 NO_USAGE = Usage()
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, kw_only=True):
     """A request and its progress. `started` is in the event loop's time, `at` seconds since the epoch."""
 
     endpoint: Endpoint
@@ -27,6 +26,7 @@ class Call:
     at: float
     principal: Principal
     limit_fields: bytes = b""
+    asked_for: str = ""
     plan: Plan | None = None
     admission: Admission | None = None
     hold: Hold | None = None
@@ -56,7 +56,7 @@ class Call:
             period=hold.period if hold is not None else None,
             credits=credits,
             endpoint=self.endpoint.path,
-            model=plan.model.id if plan is not None else "",
+            model=plan.model.id if plan is not None else self.asked_for,
             served_model=route.model.id if route is not None else None,
             provider=route.target.upstream.id if route is not None else None,
             attempts=exchange.attempts if exchange is not None else 0,

@@ -30,7 +30,7 @@ from hypereal.errors import (
 from hypereal.gateway.call import Call
 from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.failover import Answered, Exchange, Failover, to_error
-from hypereal.gateway.plan import Plan, Planner
+from hypereal.gateway.plan import Plan, Planner, Refusal
 from hypereal.gateway.records import Opened, Progress, Settlement
 from hypereal.gateway.relay import GONE, Streamed, StreamRelay
 from hypereal.gateway.routes import Route
@@ -128,8 +128,9 @@ class Pipeline:
         if self._journal.is_full:
             return Unavailable("The server can't keep its books at the moment; try again", retry_after_s=5)
         plan = self._planner.plan(call.principal, call.endpoint, body)
-        if isinstance(plan, HyperealError):
-            return plan
+        if isinstance(plan, Refusal):
+            call.asked_for = plan.model
+            return plan.error
         call.plan = plan
         admission = self._windows.admit(self._subjects.of(call.principal), plan.tokens)
         if isinstance(admission, Limited):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from hypereal.billing import pricing
 from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.types import Model
@@ -17,10 +19,10 @@ from hypereal.wire.base import Dialect, Endpoint, Envelope, Usage
 from hypereal.wire.fields import likely_input
 
 SCOPE = "inference"
+NAME_CHARACTERS = 100  # of a name that we do not know: it is somebody else's text, repeated to them and logged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a request will do: `hold` covers the dearest way of serving it; `tokens` is for the token window."""
 
     envelope: Envelope
@@ -33,6 +35,14 @@ class Plan:
     def likely_usage(self, output: int) -> Usage:
         """Usage that nobody counted: the input by the size of the request, and `output` tokens."""
         return Usage(input=likely_input(self.envelope.input_estimate), output=output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a request is not served, and the model that it asked for, for the log."""
+
+    error: HyperealError
+    model: str = ""
 
 
 class Planner:
@@ -50,43 +60,64 @@ class Planner:
         self._routes = routes
         self._default_chat_model = default_chat_model
         self._cross_format = cross_format
+        self._revision: str | None = None
+        self._known: dict[tuple[str | None, str], tuple[Model, Ways]] = {}
 
-    def plan(self, principal: Principal, endpoint: Endpoint, body: bytes) -> Plan | HyperealError:
+    def plan(self, principal: Principal, endpoint: Endpoint, body: bytes) -> Plan | Refusal:
         """The plan for a body on an endpoint; malformed, unknown, misplaced or forbidden is a refusal."""
         if not principal.may(SCOPE):
-            return Forbidden("This key's scopes do not allow inference")
+            return Refusal(error=Forbidden("This key's scopes do not allow inference"))
         dialect = DIALECTS[endpoint.dialect]
         envelope = dialect.parse(endpoint, body)
         if isinstance(envelope, HyperealError):
-            return envelope
-        model = self._model(envelope)
-        if isinstance(model, HyperealError):
-            return model
+            return Refusal(error=envelope)
+        served = self._serve(envelope)
+        if isinstance(served, Refusal):
+            return served
+        model, ways = served
         allowed = principal.allowed_models
         if allowed is not None and model.id not in allowed and envelope.model not in allowed:
-            return Forbidden(f"This key may not use the model '{model.id}'", param="model")
-        ways = self._routes.find(self._catalogue(), model, endpoint.kind, endpoint.dialect)
-        if not ways.routes:
-            return NoUpstream(f"No provider of the model '{model.id}' is configured here")
+            error = Forbidden(f"This key may not use the model '{model.id}'", param="model")
+            return Refusal(error=error, model=model.id)
         return self._price(envelope, dialect, model, ways)
+
+    def _serve(self, envelope: Envelope) -> tuple[Model, Ways] | Refusal:
+        """The model that was asked for and the ways to serve it, found once for each name and catalogue."""
+        catalogue = self._catalogue()
+        if catalogue.revision != self._revision:
+            self._known.clear()
+            self._revision = catalogue.revision
+        endpoint = envelope.endpoint
+        known = self._known.get((envelope.model, endpoint.path))
+        if known is not None and envelope.model:
+            return known
+        model = self._model(catalogue, envelope)
+        if isinstance(model, HyperealError):
+            return Refusal(error=model, model=(envelope.model or "")[:NAME_CHARACTERS])
+        ways = self._routes.find(catalogue, model, endpoint.kind, endpoint.dialect)
+        if not ways.routes:
+            error = NoUpstream(f"No provider of the model '{model.id}' is configured here")
+            return Refusal(error=error, model=model.id)
+        self._known[envelope.model, endpoint.path] = model, ways
+        return model, ways
 
     def _price(self, envelope: Envelope, dialect: Dialect, model: Model, ways: Ways) -> Plan:
         output = envelope.max_output_tokens or model.default_output_tokens
-        holds = [
-            pricing.estimate(price, envelope.input_estimate, output, choices=envelope.choices) for price in ways.prices
-        ]
+        hold = pricing.estimate(ways.prices[0], envelope.input_estimate, output, choices=envelope.choices)
+        for price in ways.prices[1:]:
+            hold = max(hold, pricing.estimate(price, envelope.input_estimate, output, choices=envelope.choices))
         return Plan(
             envelope=envelope,
             dialect=dialect,
             model=model,
             ways=ways,
-            hold=holds[0] if len(holds) == 1 else max(holds),
+            hold=hold,
             tokens=envelope.input_estimate + output * envelope.choices,
         )
 
-    def _model(self, envelope: Envelope) -> Model | HyperealError:
+    def _model(self, catalogue: Catalogue, envelope: Envelope) -> Model | HyperealError:
         """The model by its name, which always wins, else by intent, else the default of native chat."""
-        endpoint, catalogue = envelope.endpoint, self._catalogue()
+        endpoint = envelope.endpoint
         name = envelope.model
         if not name and envelope.intent:
             return self._by_intent(catalogue, envelope, envelope.intent)
@@ -95,7 +126,7 @@ class Planner:
         model = catalogue.resolve(name)
         if model is None:
             available = catalogue.nearest(name, endpoint.dialect, endpoint.kind, cross_format=self._cross_format)
-            shown = name if len(name) <= 100 else f"{name[:100]}…"
+            shown = name if len(name) <= NAME_CHARACTERS else f"{name[:NAME_CHARACTERS]}…"
             return UnknownModel(f"Unknown model '{shown}'", param="model", available_models=list(available))
         hint = catalogue.wrong_endpoint(model, endpoint.kind, endpoint.dialect, cross_format=self._cross_format)
         return WrongEndpoint(hint, param="model") if hint else model
@@ -104,7 +135,9 @@ class Planner:
         endpoint = envelope.endpoint
         if intent not in catalogue.intents:
             return InvalidRequest(
-                f"Unknown intent '{intent[:100]}'", param="intent", available_intents=sorted(catalogue.intents)
+                f"Unknown intent '{intent[:NAME_CHARACTERS]}'",
+                param="intent",
+                available_intents=sorted(catalogue.intents),
             )
         model = catalogue.by_intent(
             intent,

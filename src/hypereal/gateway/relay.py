@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from hypereal.catalog.types import Upstream
 from hypereal.gateway.downstream import Downstream
@@ -36,8 +37,7 @@ _TOLD = "the upstream"
 Ending = Literal["complete", "broken", "stalled", "gone"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class Whole(msgspec.Struct, frozen=True, gc=False):
     """A whole answer, not yet judged."""
 
     status: int
@@ -45,8 +45,7 @@ class Whole:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streamed:
+class Streamed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The end of a stream that the client has seen begin. `detail` says what broke it, for the log."""
 
     ending: Ending
@@ -87,7 +86,7 @@ class Relay:
             self.outcome.set_result(outcome)
 
     def answered(self, status: int, head: bytes, body: bytes) -> None:
-        self.finish(Whole(status=status, head=head, body=body))
+        self.finish(Whole(status, head, body))
 
     def lost(self, error: UpstreamError) -> None:
         self.finish(lost_failure(error))

@@ -15,7 +15,7 @@ from hypereal.catalog.types import Model, Price, Target
 from hypereal.gateway.breaker import Breaker
 from hypereal.kit.upstream import Origin, Pool, UpstreamClient
 from hypereal.providers.base import Adapter
-from hypereal.wire.base import Kind
+from hypereal.wire.base import Kind, Renames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,8 @@ class Route:
     breaker: Breaker
     head: bytes
     fields: bytes
+    drop: frozenset[str]
+    rename: Renames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,9 @@ class Routes:
             connect_timeout_s=upstream.connect_timeout_s,
             max_connections=upstream.max_connections,
         )
-        is_default_port = address.port == (443 if address.scheme == "https" else 80)
-        host = address.host if is_default_port else f"{address.host}:{address.port}"
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        if address.port != (443 if address.scheme == "https" else 80):
+            host = f"{host}:{address.port}"
         lines = [
             f"POST {address.path} HTTP/1.1",
             f"host: {host}",
@@ -101,4 +104,6 @@ class Routes:
             breaker=self._breakers.setdefault((upstream.id, target.model), Breaker()),
             head=("\r\n".join(lines) + "\r\n").encode("latin-1"),
             fields=fields.encode("latin-1", "replace"),
+            drop=upstream.drop,
+            rename=upstream.renames(kind),
         )

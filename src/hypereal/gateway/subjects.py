@@ -23,17 +23,19 @@ class Subjects:
     """The subjects of each principal, made once: a principal is the same object for as long as its key is cached."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[Principal, tuple[Subject, Subject]]] = {}
+        self._made: dict[str, tuple[Principal, tuple[Subject, ...]]] = {}
 
-    def of(self, principal: Principal) -> tuple[Subject, Subject]:
+    def of(self, principal: Principal) -> tuple[Subject, ...]:
+        """Those of the principal's subjects that have limits at all."""
         made = self._made.get(principal.key_id)
         if made is not None and made[0] is principal:
             return made[1]
         if len(self._made) >= CAPACITY:
             self._made.clear()
-        subjects = (
+        both = (
             _subject(principal.account_id, "account", principal.account_limits),
             _subject(principal.key_id, "key", principal.key_limits),
         )
+        subjects = tuple(subject for subject in both if subject.is_limited)
         self._made[principal.key_id] = (principal, subjects)
         return subjects

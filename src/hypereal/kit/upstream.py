@@ -154,6 +154,7 @@ class Connection(asyncio.Protocol):
         "_pool",
         "_received",
         "_size",
+        "_stays_open",
         "paused",
         "receiver",
         "transport",
@@ -176,6 +177,7 @@ class Connection(asyncio.Protocol):
         self._received: list[bytes] = []
         self._size = 0
         self._complete = False
+        self._stays_open = False
         self._mode = _WHOLE
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -188,7 +190,10 @@ class Connection(asyncio.Protocol):
         self.uses += 1
         if streams:
             self._mode = _HEAD
-        self.transport.writelines(parts)
+        if len(parts) == 1:
+            self.transport.write(parts[0])
+        else:
+            self.transport.writelines(parts)
 
     def data_received(self, data: bytes) -> None:
         receiver = self.receiver
@@ -301,8 +306,10 @@ class Connection(asyncio.Protocol):
         self._received.append(data)
 
     def message_complete(self) -> None:
-        """From the parser: the message ended, in this read."""
+        """From the parser: the message ended, in this read. Only now can it tell whether the connection stays open."""
         self._complete = True
+        parser = self._frames if self._mode is _CHUNKS else self._bodies
+        self._stays_open = parser.should_keep_alive()
 
     def _finish(self) -> None:
         receiver, head = self.receiver, self._head or b""
@@ -320,8 +327,7 @@ class Connection(asyncio.Protocol):
     def _release(self) -> None:
         self.receiver = None
         self._received = []
-        parser = self._frames if self._mode is _CHUNKS else self._bodies
-        if parser.should_keep_alive() and not self._is_closed:
+        if self._stays_open and not self._is_closed:
             if self.paused:
                 self.resume_reading()
             self._pool.put(self)

@@ -86,8 +86,7 @@ class Garbage(Exception):
     """An upstream's body is not what its format promises; the attempt failed and another target may do better."""
 
 
-@dataclass(slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, kw_only=True):
     """A parsed request: the client's bytes and what routing and money read from them.
 
     `max_output_tokens` is None when the client set no limit. `shows_usage` is false only when the client turned usage

@@ -79,7 +79,7 @@ class OpenAIDialect:
 
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
         model = read_text(fields, "model")
-        intent = read_text(fields, "intent")
+        intent = read_text(fields, "intent") if "intent" in fields else None
         if not model and not intent:
             raise InvalidRequest("Model is required", param="model")
         self._check_required(fields)
