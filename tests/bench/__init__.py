@@ -1,0 +1,1 @@
+"""The benchmark's reading and reporting. Nothing is measured here."""
