@@ -40,6 +40,7 @@ from hypereal.identity.changes import Changes
 from hypereal.identity.principal import Limits
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.ids import new_id, request_id_factory
+from hypereal.kit.outbox import Outbox
 from hypereal.kit.telemetry import configure
 from hypereal.kit.upstream import UpstreamClient
 from hypereal.kit.watch import Watch
@@ -78,6 +79,7 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
             lane = HotLane(
                 server.pipeline,
                 request_id,
+                server.outbox,
                 body_limit_bytes=settings.body_limit_bytes,
                 keep_alive_s=settings.keep_alive_s,
             )
@@ -104,8 +106,9 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
 class Server:
     """What one server process runs, once started."""
 
-    def __init__(self, services: Services, pipeline: Pipeline, probe: ReadinessProbe) -> None:
+    def __init__(self, services: Services, pipeline: Pipeline, probe: ReadinessProbe, outbox: Outbox) -> None:
         self.services = services
+        self.outbox = outbox
         self.pipeline = pipeline
         self._probe = probe
 
@@ -173,7 +176,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     stack.push_async_callback(sync.stop)
 
     source = await _catalogue(background, settings, sandbox_url)
-    client = UpstreamClient()
+    outbox = Outbox(asyncio.get_running_loop())
+    client = UpstreamClient(write=outbox.write)
     stack.callback(client.close)
     watch = Watch(asyncio.get_running_loop())
     stack.callback(watch.close)
@@ -213,7 +217,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         metrics_directory=settings.home / "metrics",
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
     )
-    return Server(services, pipeline, probe)
+    return Server(services, pipeline, probe, outbox)
 
 
 def _management_engine(stack: AsyncExitStack, url: str) -> AsyncEngine:

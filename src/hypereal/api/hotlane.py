@@ -18,15 +18,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from hypereal.api.auth import extract_secret
 from hypereal.api.edge import HOT_PATHS
 from hypereal.errors import HyperealError, Internal, PayloadTooLarge
-from hypereal.gateway.downstream import Fields, Flow
+from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
 from hypereal.gateway.pipeline import Pipeline
+from hypereal.kit.drive import Drive
+from hypereal.kit.outbox import Outbox
 from hypereal.wire.base import Endpoint
 from hypereal.wire.families import render, render_event
 
 STATE = "hot_lane"
 """Where the application's lifespan puts the `HotLane` in its state, for the protocol to find."""
-LAST_CHUNK = b"0\r\n\r\n"
-SMALL_BODY_BYTES = 65_536  # up to here one joined write is cheaper than handing the socket two pieces
 STREAM_FIELDS = (
     b"content-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
@@ -43,6 +43,7 @@ class HotLane:
         self,
         pipeline: Pipeline,
         request_id: Callable[[], str],
+        outbox: Outbox,
         *,
         body_limit_bytes: int,
         keep_alive_s: float,
@@ -59,6 +60,8 @@ class HotLane:
         self._fields = b""
         self.remember = self._protocols.add
         self.forget = self._protocols.discard
+        self.write = outbox.write
+        self.flush = outbox.flush
 
     def default_fields(self, given: list[tuple[bytes, bytes]]) -> bytes:
         """The server's own headers (the date); uvicorn makes a new list of them each second."""
@@ -97,14 +100,13 @@ class HotCycle:
     pipeline."""
 
     __slots__ = (
-        "_awaited",
+        "_answers",
         "_head",
         "_lane",
         "_parts",
         "_protocol",
         "_secret",
         "_size",
-        "_started",
         "disconnected",
         "endpoint",
         "flow",
@@ -125,9 +127,8 @@ class HotCycle:
         self._secret = secret
         self._parts: list[bytes] = []
         self._size = 0
-        self._awaited: asyncio.Future[None] | None = None
         self._head = b""
-        self._started = False
+        self._answers = False
         self.endpoint = endpoint
         self.request_id = lane.request_id()
         self.keep_alive = True
@@ -147,41 +148,37 @@ class HotCycle:
         else:
             self._parts.clear()
 
-    def body_complete(self) -> None:
-        self.more_body = False
-        if self._awaited is not None and not self._awaited.done():
-            self._awaited.set_result(None)
-
-    async def run_asgi(self, app: Any) -> None:
-        """Answer the request; the name is uvicorn's."""
+    def start(self) -> None:
+        """The body is whole: answer the request."""
         self._protocol.active = self
+        Drive(self._run(), self._protocol.task_made).step()
+
+    async def _run(self) -> None:
+        lane, parts = self._lane, self._parts
+        self._parts = []
         try:
-            if self.more_body:
-                self._awaited = asyncio.get_running_loop().create_future()
-                await self._awaited
-            await self._serve()
+            if self._size > lane.body_limit_bytes:
+                self._fail(PayloadTooLarge(f"The request body is larger than {lane.body_limit_bytes} bytes"))
+            else:
+                await lane.pipeline.serve(
+                    self.endpoint,
+                    secret=self._secret,
+                    body=parts[0] if len(parts) == 1 else b"".join(parts),
+                    request_id=self.request_id,
+                    downstream=self,
+                )
         except Exception as exc:
             # The last resort: a fault of ours must neither hang a client nor look like a success.
             log.exception("request.failed", request_id=self.request_id, error=type(exc).__name__)
             self._fail(Internal())
         finally:
-            self._protocol.active = None
-
-    async def _serve(self) -> None:
-        if self._size > self._lane.body_limit_bytes:
-            self._fail(PayloadTooLarge(f"The request body is larger than {self._lane.body_limit_bytes} bytes"))
-            return
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
-        await self._lane.pipeline.serve(
-            self.endpoint, secret=self._secret, body=body, request_id=self.request_id, downstream=self
-        )
+            if self._protocol.active is self:
+                self._protocol.active = None
 
     def _fail(self, error: HyperealError) -> None:
         if self.response_complete:
             return
-        if self._started:
+        if self._answers:
             self.send(render_event(self.endpoint.family, error, self.request_id))
             self.close_stream()
         else:
@@ -192,8 +189,6 @@ class HotCycle:
         self.disconnected = True
         if not self.response_complete:
             self.is_gone = True
-            if self._awaited is not None and not self._awaited.done():
-                self._awaited.cancel()
             if self.on_gone is not None:
                 self.on_gone()
 
@@ -210,21 +205,18 @@ class HotCycle:
     def respond(self, status: int, fields: Fields, body: bytes) -> None:
         if self.is_gone or self.response_complete:
             return
-        self._started = True
+        self._answers = True
         head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (
             self._status_and_fields(status, fields),
             len(body),
         )
-        if len(body) <= SMALL_BODY_BYTES:
-            self._protocol.transport.write(head + body)
-        else:
-            self._protocol.transport.writelines((head, body))
+        self._lane.write(self._protocol.transport, head + body)
         self._complete()
 
     def open_stream(self, fields: Fields) -> None:
         # Kept until the first event, which follows at once: one write, one packet.
         self._head = b"%b%b\r\n" % (self._status_and_fields(200, fields), STREAM_FIELDS)
-        self._started = True
+        self._answers = True
 
     def send(self, payload: bytes) -> None:
         if payload:
@@ -235,17 +227,18 @@ class HotCycle:
             return
         if self._head:
             data, self._head = self._head + data, b""
-        self._protocol.transport.write(data)
+        self._lane.write(self._protocol.transport, data)
 
-    def close_stream(self, chunks: bytes = b"") -> None:
+    def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
         if not self.response_complete:
-            self.send_chunks(chunks + LAST_CHUNK)
+            self.send_chunks(chunks)
             self._complete()
 
     def _complete(self) -> None:
         self.response_complete = True
         protocol = self._protocol
         if not self.keep_alive:
+            self._lane.flush()
             protocol.transport.close()
         protocol.hot_response_complete()
 
@@ -329,9 +322,23 @@ class HotLaneProtocol(HttpToolsProtocol):
         if type(cycle) is not HotCycle:
             super().on_message_complete()
             return
-        cycle.body_complete()
+        cycle.more_body = False
         if not cycle.is_queued:
-            self._start_asgi_task(cycle, self.app)  # type: ignore[arg-type]
+            cycle.start()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """uvicorn's way to start a request, for those that waited for the one before them to be answered."""
+        if type(cycle) is not HotCycle:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.is_queued = False
+        if not cycle.more_body:
+            self.loop.call_soon(cycle.start)
+
+    def task_made(self, task: asyncio.Task[None]) -> None:
+        """A hot request goes on as a task; a graceful stop waits for it like for any other."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def hot_response_complete(self) -> None:
         """A hot request is answered: go on with the next one that waits, or begin to be idle."""

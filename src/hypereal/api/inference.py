@@ -12,7 +12,7 @@ from typing import Any
 
 from hypereal.api.auth import extract_secret
 from hypereal.errors import HyperealError, InvalidRequest, PayloadTooLarge
-from hypereal.gateway.downstream import Fields, Flow
+from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.wire.base import Endpoint
 from hypereal.wire.families import render
@@ -84,7 +84,7 @@ class AsgiDownstream:
     def send_chunks(self, data: bytes) -> None:
         raise TypeError("ASGI frames its own chunks")
 
-    def close_stream(self, chunks: bytes = b"") -> None:
+    def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
         self._put(b"", more=False)
 
     def leave(self) -> None:

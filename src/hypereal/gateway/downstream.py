@@ -9,6 +9,10 @@ Fields = bytes
 """Header lines ready for the socket: `name: value\\r\\n`, names in lower case, any number of them."""
 
 
+LAST_CHUNK = b"0\r\n\r\n"
+"""How a chunked body ends."""
+
+
 class Flow(Protocol):
     """What is asked to wait while the client reads more slowly than the upstream writes."""
 
@@ -48,6 +52,6 @@ class Downstream(Protocol):
         """Some whole events, already framed in whole chunks."""
         ...
 
-    def close_stream(self, chunks: bytes = b"") -> None:
-        """The stream is whole, after `chunks`, which are what `send_chunks` takes."""
+    def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
+        """The stream is whole, after `chunks`: what `send_chunks` takes, with the chunk that ends a body."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 
@@ -19,8 +20,9 @@ from hypereal.errors import (
 )
 from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.plan import Plan
-from hypereal.gateway.relay import GONE, Relay, Streamed, StreamRelay, Whole
+from hypereal.gateway.relay import GONE, Outcome, Relay, Streamed, StreamRelay, Whole
 from hypereal.gateway.routes import Route
+from hypereal.kit.drive import Cell, in_task
 from hypereal.kit.upstream import ConnectFailed, Connection, ConnectTimeout, header_map
 from hypereal.kit.watch import Watch
 from hypereal.providers.base import Failure, FailureKind
@@ -82,66 +84,71 @@ class Failover:
             if not route.breaker.allows(self._watch.time()):
                 continue
             exchange.route = route
-            result = await self._try_target(exchange, route)
-            if not isinstance(result, Failure) or not result.try_next:
-                return result
+            for tries in range(1, TRIES_PER_TARGET + 1):
+                exchange.attempts += 1
+                connection: Connection | Failure | None = route.pool.take()
+                if connection is None:
+                    connection = await self._connect(exchange, route)
+                outcome = (
+                    connection if isinstance(connection, Failure) else await self._ask(exchange, route, connection)
+                )
+                result = self._judge(exchange.plan, route, outcome) if isinstance(outcome, Whole) else outcome
+                if not isinstance(result, Failure):
+                    self._judge_target(route, result)
+                    return result
+                if exchange.downstream.is_gone or not result.try_next:
+                    route.breaker.undecided()
+                    return GONE if exchange.downstream.is_gone else result
+                if not await self._waits_to_retry(exchange, route, result, tries):
+                    break
+                if exchange.downstream.is_gone:
+                    return GONE
         if not exchange.failed:
             return Failure(kind=FailureKind.CONNECT, message="every target rests after failures", status=503)
         return exchange.failed[-1][1]
 
-    async def _try_target(self, exchange: Exchange, route: Route) -> Result:
-        tries = 0
-        while True:
-            exchange.attempts += 1
-            result = await self._attempt(exchange, route)
-            if not isinstance(result, Failure):
-                self._judge_stream(route, result)
-                return result
-            if exchange.downstream.is_gone or not result.try_next:
-                route.breaker.undecided()
-                return GONE if exchange.downstream.is_gone else result
-            exchange.failed.append((route.target.upstream.id, result))
-            route.breaker.failed(self._watch.time())
-            wait_s = result.retry_after_s if result.retry_after_s is not None else backoff_s(tries)
-            tries += 1
-            may_retry = result.retry_same and tries < TRIES_PER_TARGET and not route.breaker.is_open
-            if not may_retry or wait_s > MAX_RETRY_AFTER_S:
-                return result
-            await asyncio.sleep(wait_s)
-            if exchange.downstream.is_gone:
-                return GONE
+    async def _waits_to_retry(self, exchange: Exchange, route: Route, failure: Failure, tries: int) -> bool:
+        """Note a failed attempt; whether the same target is to be tried again, after the wait that is due."""
+        exchange.failed.append((route.target.upstream.id, failure))
+        route.breaker.failed(self._watch.time())
+        wait_s = failure.retry_after_s if failure.retry_after_s is not None else backoff_s(tries - 1)
+        may_retry = failure.retry_same and tries < TRIES_PER_TARGET and not route.breaker.is_open
+        if not may_retry or wait_s > MAX_RETRY_AFTER_S:
+            return False
+        await in_task()
+        await asyncio.sleep(wait_s)
+        return True
 
-    def _judge_stream(self, route: Route, result: Answered | Streamed) -> None:
-        if isinstance(result, Streamed) and result.ending in ("broken", "stalled"):
-            route.breaker.failed(self._watch.time())
-        elif isinstance(result, Streamed) and result.ending == "gone":
+    def _judge_target(self, route: Route, result: Answered | Streamed) -> None:
+        """What an answer says of the target that gave it."""
+        if isinstance(result, Answered) or result.ending == "complete":
+            route.breaker.succeeded()
+        elif result.ending == "gone":
             route.breaker.undecided()
         else:
-            route.breaker.succeeded()
+            route.breaker.failed(self._watch.time())
 
-    async def _attempt(self, exchange: Exchange, route: Route) -> Result:
+    async def _connect(self, exchange: Exchange, route: Route) -> Connection | Failure:
+        await in_task()
+        try:
+            connection = await route.pool.connect()
+        except ConnectTimeout as exc:
+            return Failure(kind=FailureKind.TIMEOUT, message=str(exc), status=504, retry_same=True)
+        except ConnectFailed as exc:
+            return Failure(kind=FailureKind.CONNECT, message=str(exc), retry_same=True)
+        if exchange.downstream.is_gone:
+            route.pool.put(connection)
+            return GONE
+        return connection
+
+    def _ask(self, exchange: Exchange, route: Route, connection: Connection) -> Cell[Outcome]:
+        """Send the request; what becomes of it is in the cell."""
         downstream = exchange.downstream
-        connection = route.pool.take()
-        if connection is None:
-            try:
-                connection = await route.pool.connect()
-            except ConnectTimeout as exc:
-                return Failure(kind=FailureKind.TIMEOUT, message=str(exc), status=504, retry_same=True)
-            except ConnectFailed as exc:
-                return Failure(kind=FailureKind.CONNECT, message=str(exc), retry_same=True)
-            if downstream.is_gone:
-                route.pool.put(connection)
-                return GONE
         relay = self._relay(exchange, route, connection)
         downstream.flow = connection
         downstream.on_gone = relay.gone
         connection.send(self._request(exchange, route), relay, streams=exchange.plan.envelope.stream)
-        try:
-            outcome = await relay.outcome
-        finally:
-            downstream.flow = None
-            downstream.on_gone = None
-        return self._judge(exchange.plan, route, outcome) if isinstance(outcome, Whole) else outcome
+        return relay.outcome
 
     @staticmethod
     def _request(exchange: Exchange, route: Route) -> tuple[bytes, ...]:
@@ -210,7 +217,7 @@ def to_error(final: Failure, failures: list[Failure]) -> HyperealError:
         waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
         return RateLimited(
             "Every provider of this model is throttled; try again later",
-            retry_after_s=max(1, round(min(waits))) if waits else 1,
+            retry_after_s=max(1, math.ceil(min(waits))) if waits else 1,
         )
     if kinds == {FailureKind.TIMEOUT}:
         return UpstreamTimeout()

@@ -14,7 +14,7 @@ import structlog
 
 from hypereal.billing import pricing
 from hypereal.billing.journal import Journal
-from hypereal.billing.lease import Hold, LeaseBook, Short, WalletUnavailable
+from hypereal.billing.lease import LeaseBook, Short, WalletUnavailable
 from hypereal.catalog.types import Price
 from hypereal.errors import (
     HyperealError,
@@ -28,7 +28,7 @@ from hypereal.errors import (
     UpstreamTimeout,
 )
 from hypereal.gateway.call import Call
-from hypereal.gateway.downstream import Downstream
+from hypereal.gateway.downstream import LAST_CHUNK, Downstream
 from hypereal.gateway.failover import Answered, Exchange, Failover, to_error
 from hypereal.gateway.plan import Plan, Planner, Refusal
 from hypereal.gateway.records import Opened, Progress, Settlement
@@ -37,6 +37,7 @@ from hypereal.gateway.routes import Route
 from hypereal.gateway.subjects import Subjects
 from hypereal.identity.principal import Principal
 from hypereal.identity.verifier import Verifier
+from hypereal.kit.drive import in_task
 from hypereal.kit.money import ZERO, Micro, credits_number, credits_text
 from hypereal.kit.sse import data_event
 from hypereal.kit.watch import Watch
@@ -48,7 +49,6 @@ from hypereal.wire.families import render, render_event
 from hypereal.wire.openai_usage import estimate_tokens
 
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
-LAST_CHUNK = b"0\r\n\r\n"
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.encode
@@ -88,59 +88,74 @@ class Pipeline:
     ) -> None:
         """Answer one request, whatever happens."""
         self.in_flight += 1
+        call: Call | None = None
         try:
-            await self._serve(endpoint, secret, body, request_id=request_id, downstream=downstream)
-        finally:
-            self.in_flight -= 1
-
-    async def _serve(
-        self, endpoint: Endpoint, secret: bytes | None, body: bytes, *, request_id: str, downstream: Downstream
-    ) -> None:
-        if self.is_stopping:
-            _refuse(downstream, endpoint, ShuttingDown(retry_after_s=1), request_id)
-            return
-        principal = self._verifier.find(secret) if secret is not None else None
-        if principal is None:
-            verdict = await self._verifier.verify(secret)
-            if not isinstance(verdict, Principal):
-                _refuse(downstream, endpoint, verdict, request_id)
-                return
-            principal = verdict
-        call = Call(
-            endpoint=endpoint,
-            request_id=request_id,
-            downstream=downstream,
-            started=self._watch.time(),
-            at=self._clock(),
-            principal=principal,
-        )
-        try:
-            refusal = await self._admit(call, body)
+            principal = None if secret is None or self.is_stopping else self._verifier.find(secret)
+            if principal is None:
+                verdict = await self._verify(secret)
+                if not isinstance(verdict, Principal):
+                    _refuse(downstream, endpoint, verdict, request_id)
+                    return
+                principal = verdict
+            call = Call(
+                endpoint=endpoint,
+                request_id=request_id,
+                downstream=downstream,
+                started=self._watch.time(),
+                at=self._clock(),
+                principal=principal,
+            )
+            refusal = self._admit(call, body)
+            if refusal is None and call.hold is None:
+                refusal = await self._hold(call)
             if refusal is not None:
                 self._end_refused(call, refusal)
-                return
-            await self._exchange(call)
+            elif call.plan is not None:
+                await self._exchange(call, call.plan)
         finally:
-            self._leave(call)
+            self.in_flight -= 1
+            if call is not None:
+                self._leave(call)
 
-    async def _admit(self, call: Call, body: bytes) -> HyperealError | None:
-        """Plan the request, let it through its windows, and hold its credits; or say why not."""
+    async def _verify(self, secret: bytes | None) -> Principal | HyperealError:
+        """Who calls, when memory does not know."""
+        if self.is_stopping:
+            return ShuttingDown(retry_after_s=1)
+        await in_task()
+        return await self._verifier.verify(secret)
+
+    def _admit(self, call: Call, body: bytes) -> HyperealError | None:
+        """Plan the request, let it through its windows, and hold its credits if memory can; or say why not."""
         if self._journal.is_full:
             return Unavailable("The server can't keep its books at the moment; try again", retry_after_s=5)
-        plan = self._planner.plan(call.principal, call.endpoint, body)
+        principal = call.principal
+        plan = self._planner.plan(principal, call.endpoint, body)
         if isinstance(plan, Refusal):
             call.asked_for = plan.model
             return plan.error
         call.plan = plan
-        admission = self._windows.admit(self._subjects.of(call.principal), plan.tokens)
+        admission = self._windows.admit(self._subjects.of(principal), plan.tokens)
         if isinstance(admission, Limited):
             call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
             return RateLimited(admission.message, retry_after_s=admission.retry_after_s)
         call.admission = admission
         if admission.limit is not None:
             call.limit_fields = _limit_fields(admission.limit, admission.remaining, admission.reset)
+        call.hold = self._leases.try_hold(
+            principal.wallet_id, principal.key_id, principal.spending_limit, call.request_id, plan.hold
+        )
+        return None
+
+    async def _hold(self, call: Call) -> HyperealError | None:
+        """Hold the credits that the plan may cost with the database's help."""
+        plan, principal = call.plan, call.principal
+        if plan is None:
+            return None
+        await in_task()
         try:
-            hold = await self._hold(call.principal, call.request_id, plan.hold)
+            hold = await self._leases.hold(
+                principal.wallet_id, principal.key_id, principal.spending_limit, call.request_id, plan.hold
+            )
         except WalletUnavailable:
             return Unavailable("The wallet could not be reached; try again", retry_after_s=1)
         if isinstance(hold, Short):
@@ -148,17 +163,7 @@ class Pipeline:
         call.hold = hold
         return None
 
-    async def _hold(self, principal: Principal, request_id: str, amount: Micro) -> Hold | Short:
-        wallet_id, key_id, limit = principal.wallet_id, principal.key_id, principal.spending_limit
-        hold = self._leases.try_hold(wallet_id, key_id, limit, request_id, amount)
-        if hold is not None:
-            return hold
-        return await self._leases.hold(wallet_id, key_id, limit, request_id, amount)
-
-    async def _exchange(self, call: Call) -> None:
-        plan = call.plan
-        if plan is None:
-            return
+    async def _exchange(self, call: Call, plan: Plan) -> None:
         exchange = call.exchange = Exchange(
             request_id=call.request_id,
             plan=plan,
@@ -193,7 +198,10 @@ class Pipeline:
         usage, basis = answer.usage, "provider"
         if usage is None:
             usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), "estimated"
-        charged = await self._charge(call, pricing.cost(usage, route.model.price), route.model.price)
+        wanted = self._chargeable(call, pricing.cost(usage, route.model.price), route.model.price)
+        if not self._covers(call, wanted):
+            await self._extend(call, wanted)
+        charged = self._charge(call, wanted)
         exchange = call.exchange
         if exchange is None:
             return
@@ -221,7 +229,10 @@ class Pipeline:
             usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), "estimated"
         has_output = is_whole or bool(answer.output_bytes or usage.output_total)
         cost = pricing.cost(usage, route.model.price) if has_output else ZERO
-        charged = await self._charge(call, cost, route.model.price)
+        wanted = self._chargeable(call, cost, route.model.price)
+        if not self._covers(call, wanted):
+            await self._extend(call, wanted)
+        charged = self._charge(call, wanted)
         gone = call.downstream.is_gone and not is_whole
         error = None if is_whole else "client closed" if gone else f"{result.ending}: {result.detail or 'cut short'}"
         status = 200 if is_whole else CLIENT_CLOSED if gone else 502
@@ -239,11 +250,11 @@ class Pipeline:
         closing = dialect.closing(answer, usage, credits_number(charged))
         if relay.tail_is_framed and relay.saw_terminal and not closing:
             tail = relay.tail
-            if not tail.endswith(LAST_CHUNK):
-                downstream.close_stream(tail)
+            if tail.endswith(relay.terminal_ends):
+                downstream.close_stream(tail + LAST_CHUNK)
                 return
             if tail.endswith(b"\n\r\n" + LAST_CHUNK):
-                downstream.close_stream(tail[: -len(LAST_CHUNK)])
+                downstream.close_stream(tail)
                 return
         downstream.send(relay.tail_payload() + closing + data_event(dialect.terminal))
         downstream.close_stream()
@@ -281,19 +292,27 @@ class Pipeline:
         self._settle(call, None, record)
         _refuse(call.downstream, call.endpoint, error, call.request_id, call.limit_fields)
 
-    async def _charge(self, call: Call, cost: Micro, price: Price) -> Micro:
-        """What is charged for `cost`: all of it, unless it passes what the model may overrun or the wallet can give."""
-        hold = call.hold
-        if hold is None:
-            return ZERO
-        ceiling = pricing.may_charge(hold.amount, price)
-        wanted = min(cost, ceiling)
-        if wanted > hold.amount + (hold.lease.free if hold.lease is not None else 0):
-            try:
-                await self._leases.extend(hold, Micro(wanted - hold.amount))
-            except WalletUnavailable:
-                log.warning("charge.cut", request_id=call.request_id, cost=cost, held=hold.amount)
-        return self._leases.settle(hold, wanted)
+    @staticmethod
+    def _chargeable(call: Call, cost: Micro, price: Price) -> Micro:
+        """Of a cost, what may be charged: a model passes its hold no further than it states."""
+        return min(cost, pricing.may_charge(call.hold.amount, price)) if call.hold is not None else ZERO
+
+    def _covers(self, call: Call, wanted: Micro) -> bool:
+        return call.hold is None or self._leases.covers(call.hold, wanted)
+
+    async def _extend(self, call: Call, wanted: Micro) -> None:
+        """Take what the hold lacks from the wallet, as far as it has any."""
+        if call.hold is None:
+            return
+        await in_task()
+        try:
+            await self._leases.extend(call.hold, Micro(wanted - call.hold.amount))
+        except WalletUnavailable:
+            log.warning("charge.cut", request_id=call.request_id, wanted=wanted, held=call.hold.amount)
+
+    def _charge(self, call: Call, wanted: Micro) -> Micro:
+        """End the hold; what is charged is `wanted`, or what there is."""
+        return self._leases.settle(call.hold, wanted) if call.hold is not None else ZERO
 
     @staticmethod
     def _within_hold(call: Call, cost: Micro) -> Micro:
@@ -308,6 +327,7 @@ class Pipeline:
         call.hold = None
         if call.admission is not None:
             call.admission.finish(0 if usage is None else usage.input_total + usage.output_total)
+            call.admission = None
 
     def _append(self, record: Settlement | Opened | Progress) -> None:
         self._journal.append(_encode(record))

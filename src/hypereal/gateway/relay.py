@@ -8,7 +8,6 @@ whole events, so that it always stands between two events and can end the stream
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,6 +15,7 @@ import msgspec
 
 from hypereal.catalog.types import Upstream
 from hypereal.gateway.downstream import Downstream
+from hypereal.kit.drive import Cell
 from hypereal.kit.sse import COMMENT, event_data, split_events
 from hypereal.kit.upstream import Connection, UpstreamError, unframe
 from hypereal.kit.watch import Watch
@@ -23,6 +23,8 @@ from hypereal.providers.base import Failure, FailureKind
 from hypereal.wire.base import Answer, Garbage, StreamDialect
 
 PING_AFTER_S = 15.0  # api.md section 6; common proxies cut a stream after 30 to 60 s of silence
+LINGER_S = 5.0
+"""How long an upstream may take to end its body after the terminal event before its connection is given up."""
 KEPT_BYTES = 131_072
 """How much of a stream's end is kept to read usage from, and to estimate from when there is none."""
 EVENT_BYTES = 300
@@ -73,7 +75,7 @@ class Relay:
 
     def __init__(self, upstream: Upstream, watch: Watch, connection: Connection, *, drains: bool = False) -> None:
         self._drains = drains
-        self.outcome: asyncio.Future[Outcome] = watch.loop.create_future()
+        self.outcome: Cell[Outcome] = Cell()
         self._watch = watch
         self._connection = connection
         self.deadline = watch.time() + upstream.first_byte_timeout_s
@@ -97,7 +99,7 @@ class Relay:
 
     def gone(self) -> None:
         """The client left before there was anything to give it."""
-        if not self._drains:
+        if not self._drains and not self.outcome.done():
             self._connection.abort()
             self.finish(GONE)
 
@@ -139,9 +141,9 @@ class StreamRelay(Relay):
         self.dialect = dialect
         self._commit = commit
         self._drain_s = drain_s
-        self._terminal_ends = tuple(dialect.terminal + end for end in _LINE_ENDS)
+        self.terminal_ends = tuple(dialect.terminal + end for end in _LINE_ENDS)
+        self._terminal_line = b"\ndata: " + dialect.terminal
         self._last_read = 0.0
-        self._is_framed = False
         self._pending = b""
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -154,9 +156,6 @@ class StreamRelay(Relay):
         self.tail = b""
         self.tail_is_framed = False
 
-    def opened(self, head: bytes) -> None:
-        self._is_framed = self._kept_is_framed = self.wants_chunks and b"chunked" in head.lower()
-
     def chunks(self, data: bytes, is_last: bool) -> None:
         if not self.has_begun:
             self._begin_with_chunks(data, is_last)
@@ -164,10 +163,12 @@ class StreamRelay(Relay):
         if self.saw_terminal:
             return
         self._note(data)
-        if is_last or data.endswith(self._terminal_ends):
+        if is_last or data.endswith(self.terminal_ends):
             self.tail, self.tail_is_framed = data, True
-            self.saw_terminal = self.dialect.terminal in data
+            self.saw_terminal = not is_last or self._terminal_line in data
             self.finish(Streamed(ending="complete"))
+            if not is_last:
+                self._await_end()
         elif data.endswith(_EVENT_ENDS):
             if not self.is_draining:
                 self._downstream.send_chunks(data)
@@ -179,16 +180,24 @@ class StreamRelay(Relay):
         pending = self._pending
         if not self._opens(pending, framed=True):
             return
+        self._kept_is_framed = True
         self._pending = b""
         self.chunks(pending, is_last)
 
     def _leave_framing(self, data: bytes) -> None:
         """A read that does not end between two events: from here on, whole events are cut from the payload."""
         self._forget_last(data)
-        self._kept = [unframe(b"".join(self._kept))]
-        self._kept_bytes = len(self._kept[0])
-        self._is_framed = self._kept_is_framed = False
+        self._unframe_kept()
         self._connection.unframe(data)
+
+    def _unframe_kept(self) -> None:
+        """Make what is kept payload, and count the whole as if it had always been."""
+        framed = b"".join(self._kept)
+        payload = unframe(framed)
+        dropped_bytes = (self.total_bytes - len(framed)) * len(payload) // max(len(framed), 1)
+        self._kept, self._kept_bytes = [payload], len(payload)
+        self.total_bytes = dropped_bytes + len(payload)
+        self._kept_is_framed = False
 
     def _forget_last(self, data: bytes) -> None:
         self._kept.pop()
@@ -214,6 +223,7 @@ class StreamRelay(Relay):
         ending: Streamed | None = None
         for event in events:
             data = event_data(event)
+            data = data.strip() if data is not None else None
             if data == self.dialect.terminal:
                 self.saw_terminal = True
                 ending = Streamed(ending="complete")
@@ -228,14 +238,20 @@ class StreamRelay(Relay):
             self._downstream.send(payload)
         if ending is not None:
             self.finish(ending)
+            if self.saw_terminal:
+                self._await_end()
+
+    def _await_end(self) -> None:
+        """The answer is whole and its HTTP body all but: wait a little, for the connection to be free again."""
+        self._connection.resume_reading()
+        self.deadline = self._watch.time() + LINGER_S
+        self._watch.add(self)
 
     def _opens(self, pending: bytes, *, framed: bool) -> bool:
         """Whether the answer has begun; fails the attempt when something else came in its place."""
-        try:
-            verdict = self.dialect.opening(pending)
-        except Garbage:
-            # Framing may have cut an event in two: only its absence proves the event itself to be malformed.
-            verdict = self._opens_unframed(pending) if framed else "malformed"
+        verdict = self._verdict(pending)
+        if framed and verdict != "":
+            verdict = self._verdict(unframe(pending))  # framing may have cut an event in two, or hidden it
         if verdict is None:
             return False
         if verdict:
@@ -250,9 +266,9 @@ class StreamRelay(Relay):
         self._commit()
         return True
 
-    def _opens_unframed(self, pending: bytes) -> str | None:
+    def _verdict(self, pending: bytes) -> str | None:
         try:
-            return self.dialect.opening(unframe(pending))
+            return self.dialect.opening(pending)
         except Garbage:
             return "malformed"
 
@@ -273,7 +289,7 @@ class StreamRelay(Relay):
 
     def ended(self) -> None:
         if self.has_begun:
-            if self._pending.strip():
+            if self._pending.strip() and not self.saw_terminal:
                 self._pass_on([self._pending.rstrip() + b"\n\n"])  # the last event came without its blank line
             self.finish(Streamed(ending="complete"))
             return
@@ -287,7 +303,10 @@ class StreamRelay(Relay):
 
     def expired(self) -> None:
         now = self._watch.time()
-        if not self.has_begun:
+        if self.saw_terminal:
+            self._watch.discard(self)
+            self._connection.abort()
+        elif not self.has_begun:
             super().expired()
         elif self.is_draining:
             self._connection.abort()
@@ -310,6 +329,8 @@ class StreamRelay(Relay):
         self.deadline = min(ping_at, self._last_read + self._silence_s)
 
     def gone(self) -> None:
+        if self.outcome.done():
+            return  # the connection may be somebody else's by now
         if self._drain_s is not None:
             self.is_draining = True
             self._connection.resume_reading()
@@ -326,10 +347,9 @@ class StreamRelay(Relay):
             )
             if usage is not None:
                 return Answer(usage=usage, is_complete=True)
-        kept = b"".join(self._kept)
         if self._kept_is_framed:
-            kept = unframe(kept)
-        return self.dialect.read(kept, max(self.total_bytes, len(kept)))
+            self._unframe_kept()
+        return self.dialect.read(b"".join(self._kept), self.total_bytes)
 
     def tokens_so_far(self) -> int:
         """Roughly how many tokens have come: an event carries one, sometimes a few."""

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+import math
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import NewType
 
 Micro = NewType("Micro", int)
@@ -19,33 +21,36 @@ MICRO_PER_CREDIT = 1_000_000
 CREDITS_PER_DOLLAR = 100
 UNITS_PER_RATE = 1_000_000
 ZERO = Micro(0)
+LARGEST_EXPONENT = 30  # far above any amount; keeps "1e999999999" from being written out
 
 
-def _decimal(text: str) -> Decimal:
+def _fraction(text: str) -> Fraction:
+    """The exact value: a `Decimal` would round products to 28 digits."""
     try:
         value = Decimal(text)
     except InvalidOperation as exc:
         raise ValueError(f"{text!r} is not a decimal number") from exc
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite number")
-    return value
+    if value and abs(value.adjusted()) > LARGEST_EXPONENT:
+        raise ValueError(f"{text!r} is out of range")
+    return Fraction(value)
 
 
-def _exact(value: Decimal, text: str) -> int:
-    whole = value.to_integral_value()
-    if whole != value:
+def _exact(value: Fraction, text: str) -> int:
+    if value.denominator != 1:
         raise ValueError(f"{text!r} is finer than one micro-credit")
-    return int(whole)
+    return value.numerator
 
 
 def parse_credits(text: str) -> Micro:
     """Decimal credits ("4", "0.25") as micro-credits; ValueError when malformed or finer than one micro-credit."""
-    return Micro(_exact(_decimal(text) * MICRO_PER_CREDIT, text))
+    return Micro(_exact(_fraction(text) * MICRO_PER_CREDIT, text))
 
 
 def parse_rate(usd_per_million: str) -> Rate:
     """A price as providers publish it, US dollars for a million tokens ("0.50"), as a `Rate`."""
-    return Rate(_exact(_decimal(usd_per_million) * CREDITS_PER_DOLLAR * MICRO_PER_CREDIT, usd_per_million))
+    return Rate(_exact(_fraction(usd_per_million) * CREDITS_PER_DOLLAR * MICRO_PER_CREDIT, usd_per_million))
 
 
 def round_up(amount: int, unit: int) -> int:
@@ -55,7 +60,7 @@ def round_up(amount: int, unit: int) -> int:
 
 def scale(amount: Micro, factor: str) -> Micro:
     """`amount` times a decimal factor ("1.5"), rounded up to a whole micro-credit."""
-    return Micro(int((_decimal(factor) * amount).to_integral_value(rounding=ROUND_CEILING)))
+    return Micro(math.ceil(_fraction(factor) * amount))
 
 
 def credits_text(amount: int) -> str:

@@ -21,6 +21,16 @@ def split_events(payload: bytes) -> tuple[list[bytes], bytes]:
     return [piece + b"\n\n" for piece in pieces if piece.strip(b"\n")], rest
 
 
+def each_event(payload: bytes) -> Iterator[bytes]:
+    """The whole events of `payload` one by one, for who needs only the first; line ends and framing as they came."""
+    start = 0
+    while (end := payload.find(b"\n\n", start)) >= 0 or b"\r\n\r\n" in payload[start:]:
+        crlf = payload.find(b"\r\n\r\n", start, end if end >= 0 else len(payload))
+        end = end + 2 if crlf < 0 else crlf + 4
+        yield payload[start:end]
+        start = end
+
+
 def event_data(event: bytes) -> bytes | None:
     """The `data` of one event, its lines joined; None for a comment or an event without data."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:

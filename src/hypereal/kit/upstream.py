@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -91,6 +92,9 @@ class _Frames:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
+    def on_message_begin(self) -> None:
+        self.connection.message_begun()
+
     def on_message_complete(self) -> None:
         self.connection.message_complete()
 
@@ -139,6 +143,15 @@ def header_map(head: bytes) -> dict[str, str]:
     """The headers of a raw head, names in lower case."""
     pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:] if line)
     return {key.decode("latin-1").lower(): value.decode("latin-1").strip() for key, _, value in pairs}
+
+
+def _skip_interim(raw: bytes) -> tuple[bytes, int]:
+    """`raw` without whole interim answers (1xx), and where its first head ends, or less than 4 when it does not."""
+    end = raw.find(b"\r\n\r\n") + 4
+    while end >= 4 and raw[9:10] == b"1" and raw[9:12] != b"101":
+        raw = raw[end:]
+        end = raw.find(b"\r\n\r\n") + 4
+    return raw, end
 
 
 class Connection(asyncio.Protocol):
@@ -191,7 +204,7 @@ class Connection(asyncio.Protocol):
         if streams:
             self._mode = _HEAD
         if len(parts) == 1:
-            self.transport.write(parts[0])
+            self._pool.write(self.transport, parts[0])
         else:
             self.transport.writelines(parts)
 
@@ -210,26 +223,27 @@ class Connection(asyncio.Protocol):
                 self._read_head(data)
             else:
                 self._read_body(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(MalformedAnswer("the upstream switched protocols unasked"))
         except httptools.HttpParserError as exc:
-            self._fail(MalformedAnswer(str(exc)))
+            if not self._complete or self._mode is _CHUNKS:
+                self._fail(MalformedAnswer(str(exc)))
+                return
+            self._stays_open = False  # the answer is whole; what follows it is nobody's
+            self._finish()
 
     def _read_head(self, data: bytes) -> None:
         """Gather the head of an answer to a streaming request, then decide how its body is handed over."""
         self._received.append(data)
-        raw = data if len(self._received) == 1 else b"".join(self._received)
-        end = raw.find(b"\r\n\r\n") + 4
+        raw, end = _skip_interim(data if len(self._received) == 1 else b"".join(self._received))
         if end < 4:
             if len(raw) > MAX_HEAD_BYTES:
                 raise httptools.HttpParserError("the head is too long")
+            self._received = [raw]
             return
         self._received.clear()
         head, rest = raw[:end], raw[end:]
-        status = head[9:12]
-        if status[:1] == b"1":
-            if rest:
-                self._read_head(rest)
-            return
-        if status != b"200" or not head.startswith(b"HTTP/1.") or not self._opens_stream(head):
+        if head[9:12] != b"200" or not head.startswith(b"HTTP/1.") or not self._opens_stream(head):
             self._mode = _WHOLE
             self._read_body(raw)
             return
@@ -238,13 +252,13 @@ class Connection(asyncio.Protocol):
 
     def _opens_stream(self, head: bytes) -> bool:
         kind = header_value(head, b"content-type") or b""
-        return kind.startswith(b"text/event-stream") and not header_value(head, b"content-encoding")
+        return kind.lower().startswith(b"text/event-stream") and not header_value(head, b"content-encoding")
 
     def _open(self, head: bytes, rest: bytes) -> None:
         receiver = self.receiver
         if receiver is None:
             return
-        is_chunked = (header_value(head, b"transfer-encoding") or b"").lower().endswith(b"chunked")
+        is_chunked = (header_value(head, b"transfer-encoding") or b"").lower() == b"chunked"
         if receiver.wants_chunks and is_chunked:
             self._mode = _CHUNKS
             self._frames.feed_data(head)
@@ -267,7 +281,7 @@ class Connection(asyncio.Protocol):
         self._frames = httptools.HttpResponseParser(_Frames(self))
         self._bodies = httptools.HttpResponseParser(_Bodies(self))
         self._complete = False
-        self._bodies.feed_data(CHUNKED_HEAD)
+        self._bodies.feed_data(self._head or CHUNKED_HEAD)
         self._bodies.feed_data(data)
 
     def _read_body(self, data: bytes) -> None:
@@ -280,12 +294,8 @@ class Connection(asyncio.Protocol):
 
     def _gather_head(self, data: bytes) -> bytes:
         """Wait for the whole head; then it and what followed it are for the parser. Interim answers are dropped."""
-        raw = data if not self._received else b"".join([*self._received, data])
+        raw, end = _skip_interim(data if not self._received else b"".join([*self._received, data]))
         self._received.clear()
-        end = raw.find(b"\r\n\r\n") + 4
-        while end >= 4 and raw[9:10] == b"1" and raw[9:12] != b"101":
-            raw = raw[end:]
-            end = raw.find(b"\r\n\r\n") + 4
         if end >= 4:
             self._head = raw[:end]
             return raw
@@ -305,6 +315,11 @@ class Connection(asyncio.Protocol):
             raise ValueError("the answer is too long")
         self._received.append(data)
 
+    def message_begun(self) -> None:
+        """From the parser: one message is asked for, so a second one in the same read is a fault."""
+        if self._complete:
+            raise ValueError("more follows the answer")
+
     def message_complete(self) -> None:
         """From the parser: the message ended, in this read. Only now can it tell whether the connection stays open."""
         self._complete = True
@@ -314,7 +329,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         receiver, head = self.receiver, self._head or b""
         if self._mode is _WHOLE:
-            status = int(head[9:12])
+            status = self._bodies.get_status_code()
             body = self._received[0] if len(self._received) == 1 else b"".join(self._received)
             self._release()
             if receiver is not None:
@@ -343,6 +358,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection at once; its receiver, if any, hears nothing more."""
         self.receiver = None
+        self._is_closed = True
         if self.transport is not None:
             self.transport.abort()
 
@@ -363,7 +379,7 @@ class Connection(asyncio.Protocol):
         receiver = self.receiver
         if receiver is None:
             return
-        if self._ends_with_connection():
+        if exc is None and self._ends_with_connection():
             self._finish()
             return
         self.receiver = None
@@ -380,11 +396,19 @@ class Connection(asyncio.Protocol):
 _WHOLE, _HEAD, _CHUNKS, _PAYLOAD = "whole", "head", "chunks", "payload"
 
 
+Write = Callable[[Any, bytes], None]
+
+
+def _write_now(transport: Any, data: bytes) -> None:
+    transport.write(data)
+
+
 class Pool:
     """The connections to one origin. The one used last is taken first, so that surplus ones grow old and go."""
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, idle_s: float) -> None:
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, idle_s: float, write: Write = _write_now) -> None:
         self.origin = origin
+        self.write = write
         self._tls = tls
         self._idle_s = idle_s
         self._idle: list[Connection] = []
@@ -458,9 +482,11 @@ class Pool:
 class UpstreamClient:
     """The pools of one event loop, one for each origin."""
 
-    def __init__(self, *, idle_s: float = 55.0) -> None:
+    def __init__(self, *, idle_s: float = 55.0, write: Write = _write_now) -> None:
+        """`write` is how requests go out: at once, or with the others of this turn (`kit.outbox`)."""
         # 55 s is under the 60 s after which common servers and balancers drop an idle connection.
         self._idle_s = idle_s
+        self._write = write
         self._pools: dict[Origin, Pool] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -468,7 +494,7 @@ class UpstreamClient:
         """The pool of an origin, made on first use."""
         pool = self._pools.get(origin)
         if pool is None:
-            pool = self._pools[origin] = Pool(origin, self._context(origin), self._idle_s)
+            pool = self._pools[origin] = Pool(origin, self._context(origin), self._idle_s, self._write)
         return pool
 
     def _context(self, origin: Origin) -> ssl.SSLContext | None:
@@ -481,7 +507,10 @@ class UpstreamClient:
 
     def sizes(self) -> dict[str, int]:
         """Open connections by host and port, for gauges."""
-        return {f"{origin.host}:{origin.port}": pool.size for origin, pool in self._pools.items()}
+        sizes: Counter[str] = Counter()
+        for origin, pool in self._pools.items():
+            sizes[f"{origin.host}:{origin.port}"] += pool.size
+        return dict(sizes)
 
     def sweep(self, now: float) -> None:
         for pool in self._pools.values():

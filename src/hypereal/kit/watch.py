@@ -39,9 +39,14 @@ class Watch:
 
     def _tick(self) -> None:
         now = self.loop.time()
-        for thing in [thing for thing in self._watched if thing.deadline <= now]:
-            thing.expired()
-        self._timer = self.loop.call_later(TICK_S, self._tick) if self._watched else None
+        due = [thing for thing in self._watched if thing.deadline <= now]
+        try:
+            while due:
+                due[-1].expired()
+                due.pop()
+        finally:
+            self._watched.difference_update(due[-1:])  # one that raised has had its say: it must not end the others
+            self._timer = self.loop.call_later(TICK_S, self._tick) if self._watched else None
 
     def close(self) -> None:
         """Stop ticking; nothing expires any more."""

@@ -146,7 +146,7 @@ class StreamDialect(Protocol):
 
     def find_usage(self, data: bytes) -> Usage | None:
         """The usage reported last in `data`, which may still carry HTTP chunk framing; None when there is none, or when
-        the framing cuts through it."""
+        the framing may cut through it: `read` on the payload then knows."""
         ...
 
     def edit(self, event: bytes) -> bytes:

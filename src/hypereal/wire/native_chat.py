@@ -10,19 +10,17 @@ from typing import Any
 
 import msgspec
 
-from hypereal.errors import HyperealError, InvalidRequest
 from hypereal.wire.base import Answer, Endpoint, Envelope
 from hypereal.wire.fields import (
     Fields,
     estimate_input,
-    read_fields,
     read_flag,
     read_integer,
     read_list,
     read_number,
     read_text,
 )
-from hypereal.wire.openai_chat import OpenAIDialect
+from hypereal.wire.openai_chat import MAX_CHOICES, OpenAIDialect
 from hypereal.wire.openai_stream import ChatStream
 
 DEFAULT_TEMPERATURE = msgspec.Raw(b"0.8")
@@ -36,33 +34,26 @@ class NativeChat(OpenAIDialect):
     def __init__(self) -> None:
         super().__init__("messages")
 
-    def parse(self, endpoint: Endpoint, body: bytes) -> Envelope | HyperealError:
-        fields = read_fields(body)
-        if not isinstance(fields, dict):
-            return fields
-        try:
-            return self._envelope(endpoint, body, fields)
-        except InvalidRequest as problem:
-            return problem
-
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
         read_list(fields, "messages")
-        read_number(fields, "temperature", 0.0, 2.0)
-        limit = read_integer(fields, "max_tokens", 1) or DEFAULT_MAX_TOKENS
+        temperature = read_number(fields, "temperature", 0.0, 2.0)
+        limit = read_integer(fields, "max_tokens", 1) or read_integer(fields, "max_completion_tokens", 1)
+        limit = limit or DEFAULT_MAX_TOKENS
         stream = read_flag(fields, "stream")
         stream = endpoint.stream_default if stream is None else stream
         filled = {
             **fields,
-            "temperature": fields.get("temperature", DEFAULT_TEMPERATURE),
+            "temperature": fields["temperature"] if temperature is not None else DEFAULT_TEMPERATURE,
             "max_tokens": msgspec.Raw(b"%d" % limit),
             "stream": msgspec.Raw(b"true" if stream else b"false"),
         }
+        filled.pop("max_completion_tokens", None)  # said once, as `max_tokens`: an upstream may heed either
         return Envelope(
             endpoint=endpoint,
             model=read_text(fields, "model"),
             stream=stream,
             max_output_tokens=limit,
-            choices=read_integer(fields, "n", 1, 128) or 1,
+            choices=read_integer(fields, "n", 1, MAX_CHOICES) or 1,
             shows_usage=True,
             input_estimate=estimate_input(body),
             body=msgspec.json.encode(filled),

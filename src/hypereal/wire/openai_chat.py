@@ -44,7 +44,7 @@ class _BodyWithoutUsage(msgspec.Struct, gc=False):
 _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_body_without_usage = msgspec.json.Decoder(_BodyWithoutUsage).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 
@@ -59,6 +59,18 @@ def _choice_size(raw: msgspec.Raw) -> int:
         for name, value in message.items()
         if value and name not in ("role", "annotations")
     )
+
+
+def _count_prompts(raw: msgspec.Raw) -> int:
+    """How many prompts a Completions request carries: each is answered on its own. A list of token ids is one."""
+    start = bytes(memoryview(raw)[:2])
+    if start[0] != _ARRAY or start[1:].isdigit():
+        return 1
+    return max(1, sum(memoryview(item)[0] in (_ARRAY, _STRING) for item in _decode_list(raw)))
+
+
+def _is_unset(raw: msgspec.Raw | None) -> bool:
+    return raw is None or bytes(raw) == b"null"
 
 
 class OpenAIDialect:
@@ -84,21 +96,28 @@ class OpenAIDialect:
             raise InvalidRequest("Model is required", param="model")
         self._check_required(fields)
         stream = read_flag(fields, "stream") if self.streams else None
-        limit = read_integer(fields, "max_completion_tokens", 1)
-        if limit is None:
-            limit = read_integer(fields, "max_tokens", 1)
+        # Upstreams differ in which of the two they heed, so the larger one is what has to be paid for.
+        limits = [read_integer(fields, name, 1) for name in ("max_completion_tokens", "max_tokens")]
         return Envelope(
             endpoint=endpoint,
             model=model,
             stream=endpoint.stream_default if stream is None else stream,
-            max_output_tokens=limit,
-            choices=read_integer(fields, "n", 1, MAX_CHOICES) or 1,
+            max_output_tokens=max((limit for limit in limits if limit is not None), default=None),
+            choices=self._choices(fields),
             shows_usage=self._shows_usage(fields),
             input_estimate=estimate_input(body),
             body=body,
             fields=fields,
             intent=intent,
         )
+
+    def _choices(self, fields: Fields) -> int:
+        """How many answers are generated, shown or not: each may be as long as the limit."""
+        choices = read_integer(fields, "n", 1, MAX_CHOICES) or 1
+        if self.required != "prompt":
+            return choices
+        best_of = read_integer(fields, "best_of", 1, MAX_CHOICES) or 1
+        return max(choices, best_of) * _count_prompts(fields["prompt"])
 
     def _check_required(self, fields: Fields) -> None:
         """Look at the first bytes only: the value itself is the upstream's business, and may be large."""
@@ -133,8 +152,9 @@ class OpenAIDialect:
         if asks_usage:
             outgoing["stream_options"] = self._with_usage(fields.get("stream_options"))
         for given, taken in rename:
-            if given in outgoing:
-                outgoing[taken] = outgoing.pop(given)
+            value = outgoing.pop(given, None)
+            if value is not None and _is_unset(outgoing.get(taken)):
+                outgoing[taken] = value
         for name in (*OURS, *drop):
             outgoing.pop(name, None)
         return _encode(outgoing)
@@ -151,7 +171,7 @@ class OpenAIDialect:
             # A usage object of an unknown shape is no usage; the answer itself may be sound.
             try:
                 read = _decode_body_without_usage(body)
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, RecursionError) as exc:
                 raise Garbage(str(exc)) from exc
         except (msgspec.DecodeError, RecursionError) as exc:
             raise Garbage(str(exc)) from exc

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hypereal.kit.sse import data_event, event_data, read_data, split_events
+from hypereal.kit.sse import data_event, each_event, event_data, read_data
 from hypereal.wire.base import Answer, Garbage, Usage
 from hypereal.wire.openai_usage import UsageFields, render_usage, to_usage
 
@@ -44,6 +44,7 @@ class _UsageChunk(msgspec.Struct, gc=False):
     usage: UsageFields | None = None
 
 
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
 _decode_opening = msgspec.json.Decoder(_Opening).decode
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_usage = msgspec.json.Decoder(_UsageChunk).decode
@@ -69,7 +70,7 @@ def _generated_bytes(payload: bytes) -> int:
     for data in read_data(payload):
         try:
             chunk = _decode_chunk(data)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             continue
         for choice in chunk.choices or ():
             total += _size(choice.text)
@@ -78,16 +79,24 @@ def _generated_bytes(payload: bytes) -> int:
     return total
 
 
+def _line_around(payload: bytes, position: int) -> tuple[int, int]:
+    end = payload.find(b"\n", position)
+    return payload.rfind(b"\n", 0, position) + 1, end if end >= 0 else len(payload)
+
+
+def _usage_in(line: bytes) -> Usage | None:
+    """The usage in a `data:` line; raises when the line is not a whole chunk."""
+    return to_usage(_decode_usage(line[5:].strip()).usage)
+
+
 def _last_usage(payload: bytes) -> Usage | None:
     """The usage in the last chunk that has one. `"usage"` may also be a chunk's text, or null in every chunk."""
     position = payload.rfind(_USAGE_KEY)
     while position >= 0:
-        start = payload.rfind(b"\n", 0, position) + 1
-        end = payload.find(b"\n", position)
-        line = payload[start : end if end >= 0 else len(payload)]
+        start, end = _line_around(payload, position)
         try:
-            usage = to_usage(_decode_usage(line[5:].strip()).usage)
-        except msgspec.DecodeError:
+            usage = _usage_in(payload[start:end])
+        except _UNREADABLE:
             usage = None
         if usage is not None:
             return usage
@@ -110,14 +119,13 @@ class ChatStream:
         self.rewrites_events = hides_usage or adds_credits
 
     def opening(self, payload: bytes) -> str | None:
-        events, _rest = split_events(payload)
-        for event in events:
+        for event in each_event(payload):
             data = event_data(event)
             if data is None or data.strip() == DONE:
                 continue
             try:
                 chunk = _decode_opening(data)
-            except (msgspec.DecodeError, RecursionError) as exc:
+            except _UNREADABLE as exc:
                 raise Garbage(str(exc)) from exc
             if chunk.error is not None:
                 return error_text(chunk.error)
@@ -126,7 +134,16 @@ class ChatStream:
         return None
 
     def find_usage(self, data: bytes) -> Usage | None:
-        return _last_usage(data)
+        position = data.rfind(_USAGE_KEY)
+        if position < 0:
+            return None
+        start, end = _line_around(data, position)
+        if data.find(b"{", end) >= 0:
+            return None  # a later chunk: it may have a usage of its own, with framing through its very name
+        try:
+            return _usage_in(data[start:end])
+        except _UNREADABLE:
+            return None
 
     def edit(self, event: bytes) -> bytes:
         if _USAGE_KEY not in event:
@@ -136,7 +153,7 @@ class ChatStream:
             return event
         try:
             fields = _decode_fields(data)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             return event
         if fields.pop("usage", None) is None:
             return event
@@ -145,6 +162,7 @@ class ChatStream:
         return data_event(msgspec.json.encode(fields))
 
     def read(self, kept: bytes, total_bytes: int) -> Answer:
+        kept_bytes = len(kept)
         if b"\r\n" in kept:
             kept = kept.replace(b"\r\n", b"\n")
         usage = _last_usage(kept)
@@ -152,8 +170,8 @@ class ChatStream:
         if usage is not None and (usage.output_total or complete):
             return Answer(usage=usage, is_complete=complete, is_empty=False)
         size = _generated_bytes(kept)
-        if total_bytes > len(kept) > 0:
-            size = size * total_bytes // len(kept)
+        if total_bytes > kept_bytes > 0:
+            size = size * total_bytes // kept_bytes
         return Answer(usage=usage, output_bytes=size, is_empty=size == 0 and not complete, is_complete=complete)
 
     def closing(self, answer: Answer, usage: Usage, credits_used: Any) -> bytes:
