@@ -86,12 +86,9 @@ class Failover:
             exchange.route = route
             for tries in range(1, TRIES_PER_TARGET + 1):
                 exchange.attempts += 1
-                connection: Connection | Failure | None = route.pool.take()
-                if connection is None:
-                    connection = await self._connect(exchange, route)
-                outcome = (
-                    connection if isinstance(connection, Failure) else await self._ask(exchange, route, connection)
-                )
+                found = route.pool.take() or await self._connect(exchange, route)
+                outcome = found if isinstance(found, Failure) else await self._ask(exchange, route, found)
+                exchange.downstream.flow = exchange.downstream.on_gone = None
                 result = self._judge(exchange.plan, route, outcome) if isinstance(outcome, Whole) else outcome
                 if not isinstance(result, Failure):
                     self._judge_target(route, result)
