@@ -107,6 +107,7 @@ def test_a_body_that_is_no_json_object_is_refused(path: str, body: bytes, says: 
         (NATIVE, {"max_completion_tokens": "x"}, "max_completion_tokens"),
         (NATIVE, {"stream": None, "n": 200}, "n"),
         (NATIVE, {"stream": "no"}, "stream"),
+        (NATIVE, {"stream_options": 1}, "stream_options"),
         (NATIVE, {"model": 1}, "model"),
         (NATIVE, {"intent": 1}, "intent"),
     ],

@@ -52,6 +52,10 @@ class Exchange(msgspec.Struct, kw_only=True):
     route: Route | None = None
     relay: StreamRelay | None = None
 
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.downstream.is_gone
+
     @property
     def failures(self) -> list[Failure]:
         return [failure for _, failure in self.failed]
@@ -85,6 +89,9 @@ class Failover:
                 continue
             exchange.route = route
             for tries in range(1, TRIES_PER_TARGET + 1):
+                if exchange.is_abandoned():
+                    route.breaker.undecided()
+                    return GONE
                 exchange.attempts += 1
                 found = route.pool.take() or await self._connect(exchange, route)
                 outcome = found if isinstance(found, Failure) else await self._ask(exchange, route, found)
@@ -93,13 +100,11 @@ class Failover:
                 if not isinstance(result, Failure):
                     self._judge_target(route, result)
                     return result
-                if exchange.downstream.is_gone or not result.try_next:
+                if exchange.is_abandoned() or not result.try_next:
                     route.breaker.undecided()
-                    return GONE if exchange.downstream.is_gone else result
+                    return GONE if exchange.is_abandoned() else result
                 if not await self._waits_to_retry(exchange, route, result, tries):
                     break
-                if exchange.downstream.is_gone:
-                    return GONE
         if not exchange.failed:
             return Failure(kind=FailureKind.CONNECT, message="every target rests after failures", status=503)
         return exchange.failed[-1][1]
@@ -133,7 +138,7 @@ class Failover:
             return Failure(kind=FailureKind.TIMEOUT, message=str(exc), status=504, retry_same=True)
         except ConnectFailed as exc:
             return Failure(kind=FailureKind.CONNECT, message=str(exc), retry_same=True)
-        if exchange.downstream.is_gone:
+        if exchange.is_abandoned():
             route.pool.put(connection)
             return GONE
         return connection

@@ -170,7 +170,12 @@ class Pipeline:
             downstream=call.downstream,
             commit=lambda: self._commit(call),
         )
-        result = await self._failover.run(exchange)
+        try:
+            result = await self._failover.run(exchange)
+        except BaseException:
+            if exchange.route is not None:
+                exchange.route.breaker.undecided()
+            raise
         if exchange.failed:
             self._failures += [(provider, failure.kind.value) for provider, failure in exchange.failed]
         route = exchange.route

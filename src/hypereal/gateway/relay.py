@@ -27,6 +27,8 @@ LINGER_S = 5.0
 """How long an upstream may take to end its body after the terminal event before its connection is given up."""
 KEPT_BYTES = 131_072
 """How much of a stream's end is kept to read usage from, and to estimate from when there is none."""
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+"""More than any image that comes inline in one event."""
 EVENT_BYTES = 300
 """About the size of one chunk of OpenAI's stream: tells tokens apart in reads that carry many."""
 
@@ -217,6 +219,9 @@ class StreamRelay(Relay):
         self._note(data)
         events, self._pending = split_events(self._pending + data)
         self._pass_on(events)
+        if len(self._pending) > MAX_EVENT_BYTES and not self.outcome.done():
+            self._connection.abort()
+            self.finish(Streamed(ending="broken", detail="an event without an end"))
 
     def _pass_on(self, events: list[bytes]) -> None:
         passed: list[bytes] = []

@@ -52,7 +52,9 @@ class Counters:
     __slots__ = (
         "_foreign_open",
         "_foreign_open_until",
+        "alone",
         "hour",
+        "is_hourly",
         "minute",
         "open",
         "queued",
@@ -67,6 +69,7 @@ class Counters:
         self.tokens: RollingWindow | None = None
         self.open = 0
         self.queued = False
+        self.alone: tuple[tuple[Counters, None]] = ((self, None),)
         self._foreign_open = 0
         self._foreign_open_until = 0.0
         self.set_subject(subject)
@@ -75,6 +78,8 @@ class Counters:
         """Count under these ceilings from now on."""
         self.subject = subject
         self.read_at = 0.0
+        others = (subject.requests_per_minute, subject.tokens_per_minute, subject.concurrency)
+        self.is_hourly = subject.requests_per_hour is not None and others == (None, None, None)
         if self.hour is None and subject.requests_per_hour is not None:
             self.hour = RollingWindow(HOUR)
         if self.minute is None and subject.requests_per_minute is not None:

@@ -77,6 +77,26 @@ class RollingWindow:
             self._drop_foreign(now)
         return self._total + self._foreign_total
 
+    def take_one(self, limit: int, now: float) -> int:
+        """Count one at `now` if that stays within `limit`; what is left then, or -1 when nothing was counted."""
+        bucket = int(now * self._rate)
+        cells = self._cells
+        if not cells or cells[-1].bucket != bucket or now >= self._foreign_due:
+            left = limit - self.used(now)
+            if left <= 0:
+                return -1
+            self.take(1, now)
+            return left - 1
+        # Within a bucket that is counted already nothing can have left the window but by the clock's going back.
+        left = limit - self._total - self._foreign_total
+        if left <= 0:
+            return -1
+        cells[-1].amount += 1
+        self._total += 1
+        if self._unshared is None:
+            self._unshared = bucket
+        return left - 1
+
     def take(self, amount: int, now: float) -> Cell:
         """Count `amount` at `now`."""
         bucket = int(now * self._rate)

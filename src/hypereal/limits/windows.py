@@ -14,6 +14,7 @@ from hypereal.limits.counters import Counters, Limited, Subject
 from hypereal.limits.rolling import Cell
 
 _Taken = tuple[Counters, Cell | None]
+_Shown = tuple[int | None, int, int]
 
 
 class Admission:
@@ -25,13 +26,11 @@ class Admission:
 
     __slots__ = ("_taken", "_tokens", "_windows", "limit", "remaining", "reset")
 
-    def __init__(self, windows: Windows, taken: Sequence[_Taken], *, tokens: int) -> None:
+    def __init__(self, windows: Windows, taken: Sequence[_Taken], tokens: int, shown: _Shown) -> None:
         self._windows: Windows | None = windows
         self._taken = taken
         self._tokens = tokens
-        self.limit: int | None = None
-        self.remaining = 0
-        self.reset = 0
+        self.limit, self.remaining, self.reset = shown
 
     def finish(self, tokens_used: int | None = None) -> None:
         """The request is over: it is no longer in flight, and the tokens it used replace the estimate.
@@ -40,7 +39,7 @@ class Admission:
         """
         windows, self._windows = self._windows, None
         if windows is not None:
-            windows.finish(self._taken, correction=0 if tokens_used is None else tokens_used - self._tokens)
+            windows.finish(self._taken, 0 if tokens_used is None else tokens_used - self._tokens)
 
     def __del__(self) -> None:
         # A request whose coroutine is thrown away must not keep its place for ever.
@@ -64,6 +63,10 @@ class Windows:
         whichever window has least room.
         """
         now = self._clock()
+        if len(subjects) == 1:
+            counters = self._find(subjects[0])
+            if counters.is_hourly:
+                return self._admit_hourly(counters, now)
         involved: list[Counters] = []
         for subject in subjects:
             if subject.is_limited:
@@ -73,19 +76,24 @@ class Windows:
                     return refusal
                 involved.append(counters)
         taken = [(counters, counters.take(tokens_estimate, now)) for counters in involved]
-        admission = Admission(self, taken, tokens=tokens_estimate)
-        if taken:
-            _show(admission, involved, now)
-        return admission
+        return Admission(self, taken, tokens_estimate, _shown(involved, now))
 
-    def finish(self, taken: Sequence[_Taken], *, correction: int) -> None:
+    def _admit_hourly(self, counters: Counters, now: float) -> Admission | Limited:
+        """The common case: one subject with nothing but an hourly ceiling."""
+        window, limit = counters.hour, counters.subject.requests_per_hour
+        if window is None or limit is None or (left := window.take_one(limit, now)) < 0:
+            return counters.refuse(0, now) or Admission(self, (), 0, (None, 0, 0))
+        counters.open += 1
+        return Admission(self, counters.alone, 0, (limit, left, math.ceil(window.first_leaves_at(now))))
+
+    def finish(self, taken: Sequence[_Taken], correction: int) -> None:
         """The end of an admitted request: what `Admission.finish` does, which is what to call."""
         for counters, cell in taken:
             counters.open -= 1
             if correction and cell is not None:
                 counters.correct(cell, correction, self._clock())
                 self.enqueue(counters)
-            elif counters.shares_open:
+            elif counters.subject.concurrency is not None:
                 self.enqueue(counters)
 
     def enqueue(self, *several: Counters) -> None:
@@ -128,7 +136,10 @@ class Windows:
         return counters
 
 
-def _show(admission: Admission, involved: Sequence[Counters], now: float) -> None:
+def _shown(involved: Sequence[Counters], now: float) -> _Shown:
+    """Limit, remaining and reset for the headers."""
+    if not involved:
+        return None, 0, 0
     first = involved[0]
     ceiling = first.subject.requests_per_hour
     if ceiling is not None and first.hour is not None:
@@ -137,8 +148,6 @@ def _show(admission: Admission, involved: Sequence[Counters], now: float) -> Non
     else:
         rooms = [room for counters in involved for room in counters.rooms()]
         if not rooms:
-            return
+            return None, 0, 0
         remaining, limit, window = min(rooms, key=lambda room: room[0])
-    admission.limit = limit
-    admission.remaining = remaining
-    admission.reset = math.ceil(window.first_leaves_at(now))
+    return limit, remaining, math.ceil(window.first_leaves_at(now))

@@ -36,6 +36,7 @@ class NativeChat(OpenAIDialect):
 
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
         read_list(fields, "messages")
+        self._shows_usage(fields)  # always does; refuses what is no object
         temperature = read_number(fields, "temperature", 0.0, 2.0)
         limit = read_integer(fields, "max_tokens", 1) or read_integer(fields, "max_completion_tokens", 1)
         limit = limit or DEFAULT_MAX_TOKENS

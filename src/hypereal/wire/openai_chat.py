@@ -18,6 +18,7 @@ from hypereal.wire.openai_usage import UsageFields, to_usage
 
 OURS = frozenset({"hypereal", "intent"})
 """Fields that speak to this server and never reach an upstream."""
+_OPTIONS = frozenset({"best_of", "intent", "max_completion_tokens", "max_tokens", "n", "stream", "stream_options"})
 INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 MAX_CHOICES = 128  # the ceiling in OpenAI's reference
 _ARRAY, _OBJECT, _STRING = b'[{"'
@@ -90,26 +91,36 @@ class OpenAIDialect:
             return problem
 
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
-        model = read_text(fields, "model")
-        intent = read_text(fields, "intent") if "intent" in fields else None
-        if not model and not intent:
-            raise InvalidRequest("Model is required", param="model")
-        self._check_required(fields)
-        stream = read_flag(fields, "stream") if self.streams else None
-        # Upstreams differ in which of the two they heed, so the larger one is what has to be paid for.
-        limits = [read_integer(fields, name, 1) for name in ("max_completion_tokens", "max_tokens")]
-        return Envelope(
+        given = _OPTIONS & fields.keys()
+        envelope = Envelope(
             endpoint=endpoint,
-            model=model,
-            stream=endpoint.stream_default if stream is None else stream,
-            max_output_tokens=max((limit for limit in limits if limit is not None), default=None),
-            choices=self._choices(fields),
-            shows_usage=self._shows_usage(fields),
+            model=read_text(fields, "model"),
+            stream=endpoint.stream_default,
+            max_output_tokens=None,
+            choices=1,
+            shows_usage=True,
             input_estimate=estimate_input(body),
             body=body,
             fields=fields,
-            intent=intent,
+            intent=read_text(fields, "intent") if "intent" in given else None,
         )
+        if not envelope.model and not envelope.intent:
+            raise InvalidRequest("Model is required", param="model")
+        self._check_required(fields)
+        if given or self.required == "prompt":
+            self._read_options(envelope, fields)
+        return envelope
+
+    def _read_options(self, envelope: Envelope, fields: Fields) -> None:
+        """The fields that most requests do without, or have only some of."""
+        stream = read_flag(fields, "stream") if self.streams else None
+        if stream is not None:
+            envelope.stream = stream
+        # Upstreams differ in which of the two they heed, so the larger one is what has to be paid for.
+        limits = [read_integer(fields, name, 1) for name in ("max_completion_tokens", "max_tokens")]
+        envelope.max_output_tokens = max((limit for limit in limits if limit is not None), default=None)
+        envelope.choices = self._choices(fields)
+        envelope.shows_usage = self._shows_usage(fields)
 
     def _choices(self, fields: Fields) -> int:
         """How many answers are generated, shown or not: each may be as long as the limit."""
@@ -155,8 +166,8 @@ class OpenAIDialect:
             value = outgoing.pop(given, None)
             if value is not None and _is_unset(outgoing.get(taken)):
                 outgoing[taken] = value
-        for name in (*OURS, *drop):
-            outgoing.pop(name, None)
+        for name in (OURS | drop) & outgoing.keys():
+            del outgoing[name]
         return _encode(outgoing)
 
     @staticmethod

@@ -36,6 +36,9 @@ def to_usage(fields: UsageFields | None) -> Usage | None:
         return None
     prompt = max(fields.prompt_tokens or 0, 0)
     completion = max(fields.completion_tokens or 0, 0)
+    details = fields.prompt_tokens_details, fields.completion_tokens_details, fields.prompt_cache_hit_tokens
+    if details == (None, None, None):
+        return Usage(input=prompt, output=completion)
     read = fields.prompt_cache_hit_tokens or 0
     write = reasoning = 0
     if fields.prompt_tokens_details is not None:
