@@ -86,7 +86,7 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
             lane.open(asyncio.get_running_loop())
             stack.callback(lane.close)
             _settle_memory()
-            yield {STATE: lane}
+            yield {STATE: lane} if settings.hot_lane else {}
             server.stop()
 
     app = FastAPI(

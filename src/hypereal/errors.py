@@ -13,6 +13,7 @@
   + Gone (410)
   + PayloadTooLarge (413)
   + RateLimited (429)
+  + HeadTooLarge (431)
   + Internal (500)
     - Unavailable (503)
   + UpstreamFailed (502)
@@ -144,6 +145,14 @@ class PayloadTooLarge(HyperealError):
     type = "invalid_request_error"
     blame = "client"
     default_message = "The request body is too large"
+
+
+class HeadTooLarge(HyperealError):
+    status = 431
+    code = "headers_too_large"
+    type = "invalid_request_error"
+    blame = "client"
+    default_message = "The request's headers are too large"
 
 
 class RateLimited(HyperealError):

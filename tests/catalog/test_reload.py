@@ -47,6 +47,7 @@ def test_new_surroundings_are_kept_only_when_they_work(tmp_path: Path) -> None:
 
 def test_a_source_without_a_file_is_the_shipped_catalogue() -> None:
     source = CatalogueSource(None, around())
+    assert source.around == around()
     assert source.current.resolve("gpt-5") is not None
     assert source.reload() == []
 

@@ -108,6 +108,7 @@ def test_a_stream_over_http_1_0_is_whole_and_ends_with_the_connection(server: Se
     raw.send(request(body_for(stream=True), version="1.0"))
     answer = raw.read()
     assert raw.is_closed()
+    assert "transfer-encoding" not in answer.headers
     assert (answer.text, answer.is_done) == (TEXT, True)
     assert settled(server, answer.request_id)["credits"] == COST_OF_OK
 
@@ -136,13 +137,13 @@ def test_head_and_options_are_answered_without_a_body_or_with_json(raw: RawConne
     assert raw.read().text == TEXT
 
 
-def test_large_headers_pass_and_huge_ones_harm_nobody(server: Server) -> None:
+def test_large_headers_pass_and_huge_ones_are_refused(server: Server) -> None:
     with RawConnection(server.port) as connection:
         connection.send(request(body_for(), "x-padding: " + "p" * 8_000))
         assert connection.read().text == TEXT
     with RawConnection(server.port) as connection, contextlib.suppress(ConnectionResetError, BrokenPipeError):
         connection.send(request(body_for(), "x-padding: " + "p" * 2_000_000))
-        assert connection.read().status in (0, 200, 400, 413, 431)
+        assert connection.read().status in (0, 431)
     assert server.client.chat("ok").text == TEXT
 
 

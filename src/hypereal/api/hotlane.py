@@ -15,14 +15,14 @@ from typing import Any, Final
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from hypereal.api.auth import extract_secret
+from hypereal.api.auth import SCHEME, USUAL, extract_secret
 from hypereal.api.edge import HOT_PATHS
-from hypereal.errors import HyperealError, Internal, PayloadTooLarge
+from hypereal.errors import HeadTooLarge, HyperealError, Internal, PayloadTooLarge
 from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.drive import Drive
 from hypereal.kit.outbox import Outbox
-from hypereal.wire.base import Endpoint
+from hypereal.wire.base import Endpoint, Family
 from hypereal.wire.families import render, render_event
 
 STATE = "hot_lane"
@@ -32,6 +32,8 @@ STREAM_FIELDS = (
     b"cache-control: no-cache\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
 )
 SWEEP_S = 5.0
+MAX_HEAD_BYTES = 65_536
+ODD_HEADERS = frozenset({b"expect", b"upgrade", b"content-encoding"})
 
 log = structlog.get_logger(__name__)
 
@@ -254,6 +256,8 @@ class HotLaneProtocol(HttpToolsProtocol):
         self.lane: HotLane | None = None
         self.active: HotCycle | None = None
         self.idle_since = math.inf
+        self._is_in_head = False
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -268,7 +272,28 @@ class HotLaneProtocol(HttpToolsProtocol):
             self.active.lost()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_in_head:
+            self._head_goes_on(len(data))
+
+    def _head_goes_on(self, size: int) -> None:
+        """A head that takes more than one read is counted from the second on, and refused when it does not end."""
+        if self._head_bytes < 0:
+            self._head_bytes = 0
+            return
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            body = render(Family.NATIVE, HeadTooLarge(), "")
+            self.transport.write(
+                b"%bcontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+                % (STATUS_LINE[HeadTooLarge.status], len(body), body)
+            )
+            self.transport.close()
+
     def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = -1
         self.url = b""
         self.headers = []
         self.idle_since = math.inf
@@ -277,16 +302,20 @@ class HotLaneProtocol(HttpToolsProtocol):
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         lane = self.lane
         if lane is None or self.parser.get_method() != b"POST":
             self._fall_through()
             return
         path, _, query = self.url.partition(b"?")
         endpoint = lane.paths.get(path)
-        if endpoint is None or self.parser.get_http_version() != "1.1" or self._is_odd(lane):
+        headers = dict(self.headers)
+        if endpoint is None or self.parser.get_http_version() != "1.1" or self._is_odd(headers, lane):
             self._fall_through()
             return
-        cycle = HotCycle(self, lane, endpoint, extract_secret(self.headers, query))
+        given = headers.get(b"authorization", b"")
+        secret = given[len(SCHEME) :].rstrip() if given.startswith(USUAL) else extract_secret(self.headers, query)
+        cycle = HotCycle(self, lane, endpoint, secret)
         cycle.keep_alive = self.parser.should_keep_alive()
         previous, self.cycle = self.cycle, cycle
         if previous is not None and not previous.response_complete:
@@ -294,14 +323,11 @@ class HotLaneProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
 
-    def _is_odd(self, lane: HotLane) -> bool:
+    @staticmethod
+    def _is_odd(headers: dict[bytes, bytes], lane: HotLane) -> bool:
         """Whether the request needs what only ASGI does: an interim answer, an upgrade, a refusal of its size."""
-        for name, value in self.headers:
-            if name in (b"expect", b"upgrade", b"content-encoding"):
-                return True
-            if name == b"content-length" and len(value) > 7 and int(value) > lane.body_limit_bytes:
-                return True
-        return False
+        length = headers.get(b"content-length", b"")
+        return not ODD_HEADERS.isdisjoint(headers) or (len(length) > 6 and int(length) > lane.body_limit_bytes)
 
     def _fall_through(self) -> None:
         url, headers = self.url, self.headers

@@ -44,8 +44,11 @@ class AsgiDownstream:
 
     takes_chunks = False
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(self, request_id: str, *, is_buffered: bool = False) -> None:
+        """`is_buffered` gathers a stream and sends it whole: HTTP/1.0 knows no chunks."""
         self._request_id = request_id
+        self._gathered: list[bytes] | None = [] if is_buffered else None
+        self._gathered_fields: Fields = b""
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._changed = asyncio.Event()
@@ -75,17 +78,29 @@ class AsgiDownstream:
             self._put(body, more=False)
 
     def open_stream(self, fields: Fields) -> None:
+        if self._gathered is not None:
+            self._gathered_fields = fields
+            return
         self._start(200, [*STREAM_HEADERS, *split_fields(fields)])
 
     def send(self, payload: bytes) -> None:
-        if payload:
+        if payload and self._gathered is not None:
+            self._gathered.append(payload)
+        elif payload:
             self._put(payload, more=True)
 
     def send_chunks(self, data: bytes) -> None:
         raise TypeError("ASGI frames its own chunks")
 
     def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
-        self._put(b"", more=False)
+        if self._gathered is None:
+            self._put(b"", more=False)
+            return
+        body = b"".join(self._gathered)
+        if not self.is_gone and not self.is_complete:
+            length = (b"content-length", str(len(body)).encode())
+            self._start(200, [*STREAM_HEADERS, length, *split_fields(self._gathered_fields)])
+            self._put(body, more=False)
 
     def leave(self) -> None:
         """The client is gone."""
@@ -120,7 +135,7 @@ class Inference:
 
     async def serve(self, endpoint: Endpoint, request_id: str, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request to `endpoint`."""
-        downstream = AsgiDownstream(request_id)
+        downstream = AsgiDownstream(request_id, is_buffered=scope["http_version"] == "1.0")
         try:
             body = await self._read_body(scope, receive)
         except ClientLeft:

@@ -18,8 +18,8 @@ from hypereal.kit.telemetry import configure
 from hypereal.settings import Settings, SettingsError, load_settings
 
 APPLICATION = "hypereal.app:create"
-HOT_LANE = "hypereal.api.hotlane:HotLaneProtocol"
-PLAIN = "httptools"
+PROTOCOL = "hypereal.api.hotlane:HotLaneProtocol"
+"""Serves the hot lane when the application has one, and is uvicorn's own otherwise."""
 
 program = typer.Typer(name="hypereal", pretty_exceptions_enable=False, add_completion=False)
 
@@ -41,7 +41,7 @@ def worker(descriptor: Annotated[int, typer.Option("--fd", help="The listening s
     config = uvicorn.Config(
         APPLICATION,
         factory=True,
-        http=HOT_LANE if settings.hot_lane else PLAIN,
+        http=PROTOCOL,
         loop="uvloop",
         ws="none",
         lifespan="on",
