@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
 from hypereal.wire import DIALECTS
 from hypereal.wire.base import Answer, Garbage, StreamDialect, Usage
@@ -175,7 +176,7 @@ def test_what_only_looks_like_usage_is_shown_as_it_came(untouched: bytes) -> Non
 
 
 def closing_chunk(dialect: StreamDialect, answer: Answer) -> Any:
-    closing = dialect.closing(answer, TRUE_USAGE, 2.5)
+    closing = dialect.closing(answer, TRUE_USAGE, Micro(2_500_000))
     return json.loads(closing.removeprefix(b"data: ")) if closing else None
 
 

@@ -27,6 +27,7 @@ from hypereal.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
+from hypereal.gateway.bill import Bill, bill_answer, bill_stream
 from hypereal.gateway.call import Call
 from hypereal.gateway.downstream import LAST_CHUNK, Downstream
 from hypereal.gateway.failover import Answered, Exchange, Failover, to_error
@@ -44,9 +45,8 @@ from hypereal.kit.watch import Watch
 from hypereal.limits.counters import Limited
 from hypereal.limits.windows import Windows
 from hypereal.providers.base import Failure
-from hypereal.wire.base import Answer, Endpoint, Usage
+from hypereal.wire.base import Endpoint, Usage
 from hypereal.wire.families import render, render_event
-from hypereal.wire.openai_usage import estimate_tokens
 
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
 
@@ -111,7 +111,7 @@ class Pipeline:
             if refusal is not None:
                 self._end_refused(call, refusal)
             elif call.plan is not None:
-                await self._exchange(call, call.plan)
+                await self._fulfil(call, call.plan)
         finally:
             self.in_flight -= 1
             if call is not None:
@@ -163,7 +163,8 @@ class Pipeline:
         call.hold = hold
         return None
 
-    async def _exchange(self, call: Call, plan: Plan) -> None:
+    async def _fulfil(self, call: Call, plan: Plan) -> None:
+        """Attempt, relay, charge, and end the client's side."""
         exchange = call.exchange = Exchange(
             request_id=call.request_id,
             plan=plan,
@@ -178,13 +179,21 @@ class Pipeline:
             raise
         if exchange.failed:
             self._failures += [(provider, failure.kind.value) for provider, failure in exchange.failed]
-        route = exchange.route
-        if isinstance(result, Answered) and route is not None:
-            await self._answer(call, plan, route, result)
-        elif isinstance(result, Streamed) and exchange.relay is not None and route is not None:
-            await self._end_stream(call, plan, route, exchange.relay, result)
-        elif isinstance(result, Failure):
+        route, relay = exchange.route, exchange.relay
+        if isinstance(result, Failure):
             self._end_failed(call, exchange, result)
+        elif isinstance(result, Answered) and route is not None:
+            bill = bill_answer(plan, route, result.answer)
+            wanted = self._chargeable(call, bill.cost, route.model.price)
+            if not self._covers(call, wanted):
+                await self._extend(call, wanted)
+            self._answer(call, exchange, result.body, bill, charged=self._charge(call, wanted))
+        elif isinstance(result, Streamed) and route is not None and relay is not None:
+            bill = bill_stream(plan, route, relay, result)
+            wanted = self._chargeable(call, bill.cost, route.model.price)
+            if not self._covers(call, wanted):
+                await self._extend(call, wanted)
+            self._end_stream(call, relay, result, bill, self._charge(call, wanted))
 
     def _commit(self, call: Call) -> None:
         """A stream has begun: from here on the answer is owed for, whatever becomes of this process."""
@@ -198,61 +207,45 @@ class Pipeline:
         self._open_streams[call.request_id] = call
         call.downstream.open_stream(_answer_fields(call, exchange, exchange.route))
 
-    async def _answer(self, call: Call, plan: Plan, route: Route, result: Answered) -> None:
-        answer = result.answer
-        usage, basis = answer.usage, "provider"
-        if usage is None:
-            usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), "estimated"
-        wanted = self._chargeable(call, pricing.cost(usage, route.model.price), route.model.price)
-        if not self._covers(call, wanted):
-            await self._extend(call, wanted)
-        charged = self._charge(call, wanted)
-        exchange = call.exchange
-        if exchange is None:
-            return
-        body = plan.dialect.render_answer(plan.envelope, result.body, answer, credits_number(charged))
+    def _answer(self, call: Call, exchange: Exchange, answer: bytes, bill: Bill, *, charged: Micro) -> None:
+        plan, usage = exchange.plan, bill.usage
+        body = plan.dialect.render_answer(plan.envelope, answer, bill.answer, charged)
         status = CLIENT_CLOSED if call.downstream.is_gone else 200
         self._settle(
             call,
             usage,
-            call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=basis),
+            call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
         )
-        cache = b"hit" if usage.cache_read else b"miss"
-        fields = b"%bx-hypereal-credits: %b\r\nx-hypereal-cache: %b\r\n" % (
-            _answer_fields(call, exchange, route),
+        fields = b"%b%bx-hypereal-attempts: %d\r\nx-hypereal-credits: %b\r\nx-hypereal-cache: %b\r\n" % (
+            exchange.route.fields if exchange.route is not None else b"",
+            call.limit_fields,
+            exchange.attempts,
             credits_text(charged).encode(),
-            cache,
+            b"hit" if usage.cache_read else b"miss",
         )
         call.downstream.respond(200, fields, body)
 
-    async def _end_stream(self, call: Call, plan: Plan, route: Route, relay: StreamRelay, result: Streamed) -> None:
-        """Charge for what came, then end the client's stream: as the upstream did, or with one clean error."""
-        answer = relay.read()
-        is_whole = result.ending == "complete" and answer.is_complete
-        usage, basis = answer.usage, "provider"
-        if usage is None or (not is_whole and not usage.output_total):
-            usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), "estimated"
-        has_output = is_whole or bool(answer.output_bytes or usage.output_total)
-        cost = pricing.cost(usage, route.model.price) if has_output else ZERO
-        wanted = self._chargeable(call, cost, route.model.price)
-        if not self._covers(call, wanted):
-            await self._extend(call, wanted)
-        charged = self._charge(call, wanted)
-        gone = call.downstream.is_gone and not is_whole
-        error = None if is_whole else "client closed" if gone else f"{result.ending}: {result.detail or 'cut short'}"
-        status = 200 if is_whole else CLIENT_CLOSED if gone else 502
+    def _end_stream(self, call: Call, relay: StreamRelay, result: Streamed, bill: Bill, charged: Micro) -> None:
+        """End the client's stream: as the upstream did, or with one clean error."""
+        gone = call.downstream.is_gone and not bill.is_whole
+        detail = "client closed" if gone else f"{result.ending}: {result.detail or 'cut short'}"
         record = call.settlement(
-            now=self._watch.time(), status=status, credits=charged, usage=usage, basis=basis, error=error
+            now=self._watch.time(),
+            status=200 if bill.is_whole else CLIENT_CLOSED if gone else 502,
+            credits=charged,
+            usage=bill.usage,
+            basis=bill.basis,
+            error=None if bill.is_whole else detail,
         )
-        self._settle(call, usage, record)
-        if is_whole:
-            self._close_whole(call, relay, answer, usage, charged)
+        self._settle(call, bill.usage, record)
+        if bill.is_whole:
+            self._close_whole(call, relay, bill, charged)
         else:
             self._close_broken(call, relay, result)
 
-    def _close_whole(self, call: Call, relay: StreamRelay, answer: Answer, usage: Usage, charged: Micro) -> None:
+    def _close_whole(self, call: Call, relay: StreamRelay, bill: Bill, charged: Micro) -> None:
         downstream, dialect = call.downstream, relay.dialect
-        closing = dialect.closing(answer, usage, credits_number(charged))
+        closing = dialect.closing(bill.answer, bill.usage, charged)
         if relay.tail_is_framed and relay.saw_terminal and not closing:
             tail = relay.tail
             if tail.endswith(relay.terminal_ends):

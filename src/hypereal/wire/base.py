@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from hypereal.errors import HyperealError
+from hypereal.kit.money import Micro
 
 Renames = tuple[tuple[str, str], ...]
 
@@ -121,8 +122,8 @@ class Dialect(Protocol):
         """Fold a whole (non-stream) answer; raises `Garbage` when it is not one."""
         ...
 
-    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, credits_used: Any) -> bytes:
-        """The body for the client."""
+    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, charged: Micro) -> bytes:
+        """The body for the client, who is charged so much."""
         ...
 
     def stream(self, envelope: Envelope) -> StreamDialect:
@@ -158,6 +159,6 @@ class StreamDialect(Protocol):
         whole, so that what is no longer kept can be estimated in proportion."""
         ...
 
-    def closing(self, answer: Answer, usage: Usage, credits_used: Any) -> bytes:
+    def closing(self, answer: Answer, usage: Usage, charged: Micro) -> bytes:
         """Events to send before the terminal one: usage when the upstream sent none, what the format adds of ours."""
         ...

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hypereal.kit.money import Micro, credits_number
 from hypereal.wire.base import Answer, Endpoint, Envelope
 from hypereal.wire.fields import (
     Fields,
@@ -62,10 +63,10 @@ class NativeChat(OpenAIDialect):
             intent=read_text(fields, "intent"),
         )
 
-    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, credits_used: Any) -> bytes:
+    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, charged: Micro) -> bytes:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         shown: dict[str, Any] = {name: fields[name] for name in SHOWN if name in fields}
-        return msgspec.json.encode({**shown, "creditsUsed": credits_used})
+        return msgspec.json.encode({**shown, "creditsUsed": credits_number(charged)})
 
     def stream(self, envelope: Envelope) -> ChatStream:
         return ChatStream(adds_credits=True)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
 from hypereal.wire.openai_stream import ChatStream, error_text
@@ -113,14 +114,17 @@ class OpenAIDialect:
 
     def _read_options(self, envelope: Envelope, fields: Fields) -> None:
         """The fields that most requests do without, or have only some of."""
-        stream = read_flag(fields, "stream") if self.streams else None
-        if stream is not None:
+        if "stream" in fields and self.streams and (stream := read_flag(fields, "stream")) is not None:
             envelope.stream = stream
-        # Upstreams differ in which of the two they heed, so the larger one is what has to be paid for.
-        limits = [read_integer(fields, name, 1) for name in ("max_completion_tokens", "max_tokens")]
-        envelope.max_output_tokens = max((limit for limit in limits if limit is not None), default=None)
-        envelope.choices = self._choices(fields)
-        envelope.shows_usage = self._shows_usage(fields)
+        limit = read_integer(fields, "max_tokens", 1)
+        if "max_completion_tokens" in fields:
+            # Upstreams differ in which of the two they heed, so the larger one is what has to be paid for.
+            limit = max(limit or 0, read_integer(fields, "max_completion_tokens", 1) or 0) or None
+        envelope.max_output_tokens = limit
+        if "n" in fields or self.required == "prompt":
+            envelope.choices = self._choices(fields)
+        if "stream_options" in fields:
+            envelope.shows_usage = self._shows_usage(fields)
 
     def _choices(self, fields: Fields) -> int:
         """How many answers are generated, shown or not: each may be as long as the limit."""
@@ -201,7 +205,7 @@ class OpenAIDialect:
             raise Garbage(str(exc)) from exc
         return Answer(usage=usage, is_empty=size == 0, output_bytes=size, is_complete=True)
 
-    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, credits_used: Any) -> bytes:
+    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, charged: Micro) -> bytes:
         return body
 
     def stream(self, envelope: Envelope) -> ChatStream:

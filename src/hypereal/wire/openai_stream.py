@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hypereal.kit.money import Micro, credits_number
 from hypereal.kit.sse import data_event, each_event, event_data, read_data
 from hypereal.wire.base import Answer, Garbage, Usage
 from hypereal.wire.openai_usage import UsageFields, render_usage, to_usage
@@ -174,7 +175,7 @@ class ChatStream:
             size = size * total_bytes // kept_bytes
         return Answer(usage=usage, output_bytes=size, is_empty=size == 0 and not complete, is_complete=complete)
 
-    def closing(self, answer: Answer, usage: Usage, credits_used: Any) -> bytes:
+    def closing(self, answer: Answer, usage: Usage, charged: Micro) -> bytes:
         if self.hides_usage or (answer.usage is not None and not self.adds_credits):
             return b""
         chunk: dict[str, Any] = {
@@ -184,5 +185,5 @@ class ChatStream:
             "usage": render_usage(usage),
         }
         if self.adds_credits:
-            chunk["creditsUsed"] = credits_used
+            chunk["creditsUsed"] = credits_number(charged)
         return data_event(msgspec.json.encode(chunk))
