@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from hypereal.gateway.failover import Failover
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.gateway.plan import Planner
 from hypereal.gateway.routes import Routes
+from hypereal.gateway.subjects import Subjects
 from hypereal.gateway.upkeep import Upkeep
 from hypereal.identity.changes import Changes
 from hypereal.identity.principal import Limits
@@ -87,7 +88,7 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
             stack.callback(lane.close)
             _settle_memory()
             yield {STATE: lane} if settings.hot_lane else {}
-            server.stop()
+            await server.stop(settings.shutdown_grace_s)
 
     app = FastAPI(
         title="Hypereal",
@@ -112,10 +113,12 @@ class Server:
         self.pipeline = pipeline
         self._probe = probe
 
-    def stop(self) -> None:
-        """Answers under way have been finished by now; whatever still comes is turned away."""
-        self.pipeline.is_stopping = True
+    async def stop(self, grace_s: float) -> None:
+        """Turn away whatever still comes, and wait for answers that are read on although their client has left."""
         self._probe.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self.pipeline.stop()
 
 
 class _Background:
@@ -170,7 +173,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     changes = _listen(stack, background, url, leases)
     verifier = Verifier(engine, changes, account_defaults=_account_limits(settings))
     stack.push_async_callback(verifier.close)
-    windows = Windows()
+    windows, subjects = Windows(), Subjects()
     sync = WindowSync(windows, engine, instance=instance)
     sync.start()
     stack.push_async_callback(sync.stop)
@@ -191,6 +194,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
             cross_format=settings.cross_format,
         ),
         windows=windows,
+        subjects=subjects,
         leases=leases,
         journal=journal,
         failover=Failover(watch),
@@ -216,6 +220,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         cross_format=settings.cross_format,
         metrics_directory=settings.home / "metrics",
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+        windows=windows,
+        subjects=subjects,
     )
     return Server(services, pipeline, probe, outbox)
 

@@ -296,3 +296,13 @@ def test_idle_subjects_are_forgotten_and_busy_ones_are_not() -> None:
     for _ in range(3):
         windows.sweep()
     assert len(windows) == 10
+
+
+def test_showing_the_limit_counts_nothing() -> None:
+    windows = Windows(clock=lambda: 1_000_000.0)
+    subject = Subject(id="acct", requests_per_hour=2)
+    assert windows.show([subject])[:2] == (2, 2)
+    admitted = windows.admit([subject])
+    assert windows.show([subject])[:2] == (2, 1)
+    assert isinstance(admitted, Admission)
+    assert windows.show([Subject(id="free")]) == (None, 0, 0)

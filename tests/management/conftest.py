@@ -26,11 +26,13 @@ from hypereal.billing import ledger
 from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.types import Model, Price, Target, Upstream
 from hypereal.db import AsyncEngine, open_engine
+from hypereal.gateway.subjects import Subjects
 from hypereal.identity import accounts, keys
 from hypereal.identity.changes import Changes
-from hypereal.identity.principal import Principal
+from hypereal.identity.principal import Limits, Principal
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.money import Micro, parse_credits, parse_rate
+from hypereal.limits.windows import Windows
 from hypereal.usage.tables import UsageRecord
 from hypereal.wire.base import Kind
 
@@ -100,7 +102,7 @@ async def engine(module_database_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 async def services(engine: AsyncEngine, module_database_url: str, tmp_path: Path) -> AsyncIterator[Services]:
     changes = Changes(module_database_url)
-    verifier = Verifier(engine, changes)
+    verifier = Verifier(engine, changes, account_defaults=Limits(requests_per_hour=1000))
     changes.start()
     models = catalogue()
     yield Services(
@@ -112,6 +114,8 @@ async def services(engine: AsyncEngine, module_database_url: str, tmp_path: Path
         cross_format=False,
         metrics_directory=tmp_path / "metrics",
         metrics_token=None,
+        windows=Windows(),
+        subjects=Subjects(),
     )
     await verifier.close()
     await changes.stop()

@@ -50,6 +50,13 @@ async def test_older_clients_find_the_balance_where_they_look(caller: Caller, en
     assert (await caller.http.get(path)).json() == {"balance": 42.5, "credits": 42.5, "held": 0, "available": 42.5}
 
 
+async def test_answers_show_the_rate_limit_and_do_not_count_against_it(caller: Caller) -> None:
+    for _ in range(3):
+        headers = (await caller.http.get("/api/credits")).headers
+        assert (headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"]) == ("1000", "1000")
+        assert int(headers["x-ratelimit-reset"]) > 1_700_000_000
+
+
 async def entries(caller: Caller, **params: Any) -> list[dict[str, Any]]:
     answer = await caller.http.get(LEDGER, params=params)
     assert answer.status_code == 200, answer.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Request, Response, Security
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
 from hypereal.api.auth import extract_secret
@@ -24,13 +24,21 @@ def get_services(request: Request) -> Services:
 Served = Annotated[Services, Depends(get_services)]
 
 
-async def authenticate(request: Request, services: Served) -> Principal:
-    """Who holds the key of this request, in whichever form it came; raises `Unauthorized`."""
+async def authenticate(request: Request, response: Response, services: Served) -> Principal:
+    """Who holds the key of this request, in whichever form it came; raises `Unauthorized`.
+
+    The answer shows the account's rate limit, which only inference counts against (api.md section 12).
+    """
     secret = extract_secret(request.scope["headers"], request.scope["query_string"])
     outcome = await services.verifier.verify(secret)
-    if isinstance(outcome, Principal):
-        return outcome
-    raise outcome
+    if not isinstance(outcome, Principal):
+        raise outcome
+    limit, remaining, reset = services.windows.show(services.subjects.of(outcome))
+    if limit is not None:
+        response.headers["X-RateLimit-Limit"] = str(limit)
+        response.headers["X-RateLimit-Remaining"] = str(remaining)
+        response.headers["X-RateLimit-Reset"] = str(reset)
+    return outcome
 
 
 def caller(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from hypereal.api.readiness import ReadinessProbe
 from hypereal.catalog.resolve import Catalogue
 from hypereal.db import AsyncEngine
+from hypereal.gateway.subjects import Subjects
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.money import Micro
+from hypereal.limits.windows import Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +27,5 @@ class Services:
     cross_format: bool
     metrics_directory: Path
     metrics_token: str | None
+    windows: Windows
+    subjects: Subjects

@@ -6,6 +6,7 @@ carries the client, and in the steady state nothing here waits for anything but 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -63,6 +64,7 @@ class Pipeline:
         verifier: Verifier,
         planner: Planner,
         windows: Windows,
+        subjects: Subjects,
         leases: LeaseBook,
         journal: Journal,
         failover: Failover,
@@ -77,11 +79,12 @@ class Pipeline:
         self._failover = failover
         self._watch = watch
         self._clock = clock
-        self._subjects = Subjects()
+        self._subjects = subjects
         self._open_streams: dict[str, Call] = {}
         self._failures: list[tuple[str, str]] = []
         self.in_flight = 0
         self.is_stopping = False
+        self._is_drained = asyncio.Event()
 
     async def serve(
         self, endpoint: Endpoint, *, secret: bytes | None, body: bytes, request_id: str, downstream: Downstream
@@ -116,6 +119,14 @@ class Pipeline:
             self.in_flight -= 1
             if call is not None:
                 self._leave(call)
+            if self.is_stopping and not self.in_flight:
+                self._is_drained.set()
+
+    async def stop(self) -> None:
+        """Turn away new requests and wait for those under way."""
+        self.is_stopping = True
+        if self.in_flight:
+            await self._is_drained.wait()
 
     async def _verify(self, secret: bytes | None) -> Principal | HyperealError:
         """Who calls, when memory does not know."""

@@ -86,6 +86,14 @@ class Windows:
         counters.open += 1
         return Admission(self, counters.alone, 0, (limit, left, math.ceil(window.first_leaves_at(now))))
 
+    def show(self, subjects: Sequence[Subject]) -> tuple[int | None, int, int]:
+        """Limit, remaining and reset as `admit` would show them, without counting anything."""
+        now = self._clock()
+        involved = [self._find(subject) for subject in subjects if subject.is_limited]
+        for counters in involved:
+            counters.refuse(0, now)
+        return _shown(involved, now)
+
     def finish(self, taken: Sequence[_Taken], correction: int) -> None:
         """The end of an admitted request: what `Admission.finish` does, which is what to call."""
         for counters, cell in taken:
