@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -162,6 +162,23 @@ async def test_a_wallet_below_the_minimum_is_refused_until_it_is_topped_up(engin
     book.release(second)
     await book.close()
     assert await held(engine) == 0
+
+
+async def test_a_crowd_at_an_empty_wallet_does_not_become_a_crowd_at_the_database(
+    book: LeaseBook, engine: AsyncEngine
+) -> None:
+    await take(book, 2 * WEALTH, name="all there is")
+    statements: list[object] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *_: statements.append(None))
+    first = await refusal(book, 10)
+    asked = len(statements)
+    for more in range(30):
+        short = await refusal(book, 10 + more)
+        assert (short.reason, short.required) == (first.reason, 10 + more)
+    assert len(statements) < 5 * asked
+    await ledger.grant(engine, "w", amount=Micro(WEALTH), reference="grant:2")
+    await book.refresh(["w"])
+    await take(book, 10)
 
 
 async def test_a_spending_limit_counts_every_lease_of_its_month(book: LeaseBook, engine: AsyncEngine) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from hypereal.billing.wallet import Owner
-from hypereal.kit.money import Micro
+from hypereal.billing.wallet import Owner, Short
+from hypereal.kit.money import ZERO, Micro
 
 
 class WalletView:
@@ -48,6 +48,9 @@ class Lease:
         "owner",
         "refill",
         "refilled_at",
+        "refusal",
+        "refused_amount",
+        "refused_at",
         "size",
         "taken",
         "view",
@@ -67,6 +70,9 @@ class Lease:
         self.taken = 0
         self.refilled_at = float("-inf")
         self.refill: asyncio.Task[Micro] | None = None
+        self.refusal: Short | None = None
+        self.refused_amount = ZERO
+        self.refused_at = float("-inf")
         self.is_current = True
         self.is_suspect = False
 

@@ -40,6 +40,8 @@ MINIMUM = Micro(200 * MICRO_PER_CREDIT)
 """What a wallet must have to spare before a request is let in (credits.md, "tokens")."""
 RECALL_WAIT_S = 0.15
 """How long other processes get to give back what they do not use, before a request is refused."""
+REFUSAL_S = 0.1
+"""How long a refusal answers for the requests that come after it, unless credits are known to have come."""
 GATE = 4
 """Transactions at once, so that a crowd at one empty wallet leaves connections to the rest of the process."""
 TICK_S = 1.0
@@ -139,6 +141,8 @@ class LeaseBook:
             lease = self._lease(wallet_id, key_id, spending_limit)
             if found := self.try_hold(wallet_id, key_id, spending_limit, request_id, amount):
                 return found
+            if refusal := self._recent_refusal(lease, amount):
+                return refusal
             allowed = await self._refilled(lease, amount)
             if found := self.try_hold(wallet_id, key_id, spending_limit, request_id, amount):
                 return found
@@ -154,7 +158,20 @@ class LeaseBook:
         if isinstance(outcome, Hold):
             self._alone[request_id] = outcome
             lease.view.spare -= outcome.amount
+        else:
+            lease.refusal, lease.refused_amount = outcome, amount
+            lease.refused_at = asyncio.get_running_loop().time()
         return outcome
+
+    @staticmethod
+    def _recent_refusal(lease: Lease, amount: Micro) -> Short | None:
+        """The answer that the database gave a moment ago to no more than is asked now: a crowd at an empty wallet must
+        not become a crowd at the database."""
+        refusal = lease.refusal
+        is_fresh = asyncio.get_running_loop().time() - lease.refused_at < REFUSAL_S
+        if refusal is None or not is_fresh or amount < lease.refused_amount:
+            return None
+        return refusal if refusal.reason == "minimum" else replace(refusal, required=amount)
 
     def covers(self, hold: Hold, cost: int) -> bool:
         """Whether memory alone can charge `cost`: it is within the hold and what its lease can spare."""
@@ -237,6 +254,8 @@ class LeaseBook:
         for wallet_id, amount in available.items():
             if view := self._views.get(wallet_id):
                 view.look(amount)
+                for lease in view.leases:
+                    lease.refusal = None
 
     def wallet_available(self, wallet_id: str) -> Micro | None:
         """What this process believes to be available in a wallet; None when it has no lease on it."""
