@@ -27,7 +27,7 @@ from zlib import crc32
 
 MAGIC = b"hyjrnl01"
 HEADER = Struct("<II")
-SEGMENT_BYTES = 8 * 1024 * 1024
+SEGMENT_BYTES = 4 * 1024 * 1024
 LIMIT_BYTES = 4 * 1024**3
 ENDED = 0xFFFFFFFF
 END_MARK = b"\xff\xff\xff\xff"

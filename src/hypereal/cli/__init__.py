@@ -14,6 +14,8 @@ CHILDREN = frozenset({"worker", "writer", "sandbox"})
 def main() -> None:
     """Run the command line."""
     if len(sys.argv) > 1 and sys.argv[1] in CHILDREN:
+        # Libraries load rich wherever it is installed: 7 MB in every process, for colours that no child shows.
+        sys.modules["rich"] = None  # type: ignore[assignment]
         from hypereal.cli.children import main as run  # noqa: PLC0415
     else:
         from hypereal.cli.program import main as run  # noqa: PLC0415
