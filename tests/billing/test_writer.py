@@ -329,3 +329,15 @@ async def test_the_writer_process_ends_on_sigterm_with_everything_applied(desk: 
         await asyncio.sleep(0.02)
     second.send_signal(signal.SIGTERM)
     assert await second.wait() == 0
+
+
+async def test_a_long_report_does_not_hold_up_the_books(desk: Desk) -> None:
+    async with desk.engine.connect() as reader:
+        await reader.execute(text("SELECT count(*) FROM usage_records"))
+        desk.append(settlement(request_id="req_1", credits=0, lease_id=""))
+        await desk.work()
+        assert await desk.rows("SELECT request_id FROM usage_records") == [("req_1",)]
+    desk.restarted()
+    await desk.work()
+    partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_records'::regclass"
+    assert await desk.rows(partitions) > [(1,)]

@@ -3,6 +3,6 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal.db.base import Base
-from hypereal.db.engine import open_engine, open_sync_engine
+from hypereal.db.engine import connection_string, open_engine, open_sync_engine
 
-__all__ = ["AsyncEngine", "Base", "open_engine", "open_sync_engine"]
+__all__ = ["AsyncEngine", "Base", "connection_string", "open_engine", "open_sync_engine"]

@@ -24,7 +24,7 @@ import msgspec
 import psycopg
 import structlog
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal.billing import bulk, wallet
@@ -42,6 +42,7 @@ PAUSE_S = 0.05
 BATCH_RECORDS = 2000
 UPKEEP_S = 1.0
 EXPIRY_S = 30.0
+LOCK_WAIT_MS = 500
 DAYS_AHEAD = 2
 KEY_USE_S = 60.0
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -273,9 +274,17 @@ class Writer:
         today = datetime.fromtimestamp(now, UTC).date()
         if today == self._partition_day:
             return
-        with self._bulk_engine.begin() as connection:
-            ensure_partitions(connection, DAYS_AHEAD, today=today)
-            drop_partitions_before(connection, today - timedelta(days=self._retention_days))
+        try:
+            with self._bulk_engine.begin() as connection:
+                # Behind a long report this would wait, and every reader of the log behind it: rather later than that.
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_MS}ms'"))
+                ensure_partitions(connection, DAYS_AHEAD, today=today)
+                drop_partitions_before(connection, today - timedelta(days=self._retention_days))
+        except OperationalError as exc:
+            if not isinstance(exc.orig, psycopg.errors.LockNotAvailable):
+                raise
+            log.warning("partitions.postponed")
+            return
         self._partition_day = today
 
     def _note_use(self, records: Sequence[Settlement]) -> None:

@@ -19,8 +19,9 @@ import msgspec
 import psycopg
 import structlog
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hypereal.db import connection_string
 
 CHANNEL = "hypereal"
 HEARTBEAT_S = 0.5
@@ -58,8 +59,7 @@ class Changes:
 
     def __init__(self, url: str) -> None:
         """`url` is the database's, in any form that `db.open_engine` takes."""
-        parsed = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
-        self._conninfo = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._conninfo = connection_string(url)
         self._callbacks: dict[str, list[Callable[[Change], None]]] = {}
         self._gap_callbacks: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
