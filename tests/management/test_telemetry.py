@@ -95,7 +95,22 @@ def test_the_text_of_an_exception_is_redacted_too(log_format: telemetry.LogForma
     assert KEY not in stream.getvalue()
 
 
+@pytest.fixture
+def fresh_loggers() -> Iterator[None]:
+    """The loggers of libraries as they are at the start of a process, whatever servers ran in this one before."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "some.library")]
+    kept = [(one.level, one.propagate, one.handlers, one.disabled) for one in loggers]
+    for one in loggers:
+        one.level, one.propagate, one.handlers, one.disabled = logging.NOTSET, True, [], False
+        one.manager._clear_cache()  # type: ignore[attr-defined]
+    yield
+    for one, (level, propagate, handlers, disabled) in zip(loggers, kept, strict=True):
+        one.level, one.propagate, one.handlers, one.disabled = level, propagate, handlers, disabled
+        one.manager._clear_cache()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("name", ["uvicorn.error", "uvicorn.access", "some.library"])
+@pytest.mark.usefixtures("fresh_loggers")
 def test_loggers_of_libraries_come_out_of_the_same_chain(name: str) -> None:
     logging.getLogger("uvicorn").addHandler(logging.StreamHandler(io.StringIO()))
     stream = io.StringIO()
@@ -106,6 +121,7 @@ def test_loggers_of_libraries_come_out_of_the_same_chain(name: str) -> None:
     assert (line["logger"], line["level"]) == (name, "warning")
 
 
+@pytest.mark.usefixtures("fresh_loggers")
 def test_a_message_that_comes_in_colours_as_well_comes_once() -> None:
     stream = io.StringIO()
     telemetry.configure(log_format="json", stream=stream)
