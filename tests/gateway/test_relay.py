@@ -10,7 +10,7 @@ from hypereal.gateway.relay import GONE, LINGER_S, PING_AFTER_S, Streamed, Whole
 from hypereal.kit.sse import COMMENT
 from hypereal.kit.upstream import ConnectionBroken
 from hypereal.providers.base import Failure, FailureKind
-from hypereal.wire.openai_stream import ChatStream
+from hypereal.wire.openai_chat.stream import ChatStream
 from tests.gateway.wiring import CHUNKED, LAST, UNTIL_CLOSED, UPSTREAM, Scene, framed, whole_relay
 from tests.wire.streams import DONE_EVENT, TRUE_USAGE, chunk, compact, event, final
 

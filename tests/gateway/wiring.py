@@ -12,7 +12,7 @@ from hypereal.gateway.relay import Outcome, Relay, StreamRelay
 from hypereal.kit.upstream import Connection, Pool, unframe
 from hypereal.kit.watch import Watch, Watched
 from hypereal.wire.base import StreamDialect
-from hypereal.wire.openai_stream import ChatStream
+from hypereal.wire.openai_chat.stream import ChatStream
 from tests.kit.transports import FakeTransport, new_connection, new_pool
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"

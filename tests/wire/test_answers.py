@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypereal.kit.money import Micro
 from hypereal.wire import DIALECTS
 from hypereal.wire.base import Answer, Garbage, Usage
-from hypereal.wire.openai_usage import UsageFields, estimate_tokens, render_usage, to_usage
+from hypereal.wire.openai_chat.usage import UsageFields, estimate_tokens, render_usage, to_usage
 from tests.wire.asking import CHAT, EMBEDDING, NATIVE, accepted, body_of
 from tests.wire.test_parsing import JSON_VALUES, nested
 

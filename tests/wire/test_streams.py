@@ -13,7 +13,7 @@ from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
 from hypereal.wire import DIALECTS
 from hypereal.wire.base import Answer, Garbage, StreamDialect, Usage
-from hypereal.wire.openai_stream import ChatStream
+from hypereal.wire.openai_chat.stream import ChatStream
 from tests.wire.asking import CHAT, NATIVE, accepted, body_of
 from tests.wire.streams import (
     CORPUS,

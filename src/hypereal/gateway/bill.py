@@ -10,7 +10,7 @@ from hypereal.gateway.relay import Streamed, StreamRelay
 from hypereal.gateway.routes import Route
 from hypereal.kit.money import ZERO, Micro
 from hypereal.wire.base import Answer, Usage
-from hypereal.wire.openai_usage import estimate_tokens
+from hypereal.wire.openai_chat.usage import estimate_tokens
 
 COUNTED = "provider"
 ESTIMATED = "estimated"

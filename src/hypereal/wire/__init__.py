@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from hypereal.wire.base import Dialect, Endpoint, Family, Kind
 from hypereal.wire.native_chat import NativeChat
-from hypereal.wire.openai_chat import OpenAIDialect
+from hypereal.wire.openai_chat.native import OpenAIDialect
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(path="/v1/chat/completions", kind=Kind.CHAT, dialect="openai_chat", family=Family.OPENAI),

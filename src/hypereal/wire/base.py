@@ -7,6 +7,7 @@ bytes and the few fields that routing and money need.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -34,17 +35,36 @@ class Kind(StrEnum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDING = "embedding"
+    COUNT = "count"
+    """Counting the tokens of a chat request: free, and served by every chat model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One inference path: which format it speaks, what it asks of a model, how its errors look."""
+    """One inference path: which format it speaks, what it asks of a model, how its errors look.
+
+    A path may hold `{model}`, which then names the model in place of the body. `headers` are those of the request that
+    its dialect reads, in lower case.
+    """
 
     path: str
     kind: Kind
     dialect: str
     family: Family
     stream_default: bool = False
+    headers: tuple[bytes, ...] = ()
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says outside its body: the model in its path, its query, the headers its endpoint asks for."""
+
+    model: str | None = None
+    query: bytes = b""
+    headers: Mapping[bytes, bytes] = {}
+
+
+BARE = Context()
+"""The context of a request that says everything in its body."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -92,6 +112,9 @@ class Envelope(msgspec.Struct, kw_only=True):
 
     `max_output_tokens` is None when the client set no limit. `shows_usage` is false only when the client turned usage
     off aloud. `input_estimate` counts tokens generously (it sizes the hold; the charge comes from the upstream).
+    `headers` go to an upstream of the same format. `session` tells the requests of one session from those of others;
+    they are best served by the upstream that holds their cache. `request_id` and `at` (seconds since the epoch) are
+    for answers that must name themselves and their time. `dropped` names what the last body that was built left out.
     """
 
     endpoint: Endpoint
@@ -104,12 +127,17 @@ class Envelope(msgspec.Struct, kw_only=True):
     body: bytes
     fields: dict[str, msgspec.Raw]
     intent: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    session: str | None = None
+    request_id: str = ""
+    at: int = 0
+    dropped: tuple[str, ...] = ()
 
 
 class Dialect(Protocol):
-    """A wire format. Implementations are stateless; all arguments are bytes or values."""
+    """A wire format as both sides speak it, or a pair of formats (`translate`). Implementations are stateless."""
 
-    def parse(self, endpoint: Endpoint, body: bytes) -> Envelope | HyperealError:
+    def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
         """Read a client's body; a malformed one is a refusal naming the field."""
         ...
 
@@ -122,8 +150,8 @@ class Dialect(Protocol):
         """Fold a whole (non-stream) answer; raises `Garbage` when it is not one."""
         ...
 
-    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, charged: Micro) -> bytes:
-        """The body for the client, who is charged so much."""
+    def render_answer(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
+        """The body for the client, who has used and is charged so much."""
         ...
 
     def stream(self, envelope: Envelope) -> StreamDialect:
@@ -131,14 +159,16 @@ class Dialect(Protocol):
         ...
 
 
-class StreamDialect(Protocol):
-    """A format's stream grammar, for one request. All payloads are server-sent events without HTTP framing."""
+class StreamReading(Protocol):
+    """How the stream of an upstream is understood. All payloads are server-sent events without HTTP framing."""
 
     terminal: bytes
-    """What the data of the last event contains; nothing of the answer follows it."""
+    """What the data of the last event contains; nothing of the answer follows it. Empty where the end of the body is
+    the end of the answer."""
 
-    rewrites_events: bool
-    """Whether `edit` must see each event; false lets the bytes pass as they come."""
+    def is_terminal(self, data: bytes) -> bool:
+        """Whether this event, whose data contains `terminal`, is the last one."""
+        ...
 
     def opening(self, payload: bytes) -> str | None:
         """Whether the stream has really begun: None while it has not, "" once a real event is there, else the error
@@ -150,15 +180,35 @@ class StreamDialect(Protocol):
         the framing may cut through it: `read` on the payload then knows."""
         ...
 
-    def edit(self, event: bytes) -> bytes:
-        """One whole event (with its blank line) as the client shall see it; empty to withhold it."""
-        ...
-
     def read(self, kept: bytes, total_bytes: int) -> Answer:
         """Fold what came. `kept` is the end of the stream (all of it, when short) and `total_bytes` the size of the
         whole, so that what is no longer kept can be estimated in proportion."""
         ...
 
-    def closing(self, answer: Answer, usage: Usage, charged: Micro) -> bytes:
-        """Events to send before the terminal one: usage when the upstream sent none, what the format adds of ours."""
+
+class StreamWriting(Protocol):
+    """How the stream becomes the client's."""
+
+    rewrites_events: bool
+    """Whether `edit` must see each event; false lets the bytes pass as they come."""
+
+    content_type: bytes
+
+    ping: bytes
+    """What keeps a silent stream alive, legal in its format at any moment."""
+
+    def edit(self, event: bytes) -> bytes:
+        """One whole event of the upstream (with its blank line) as the client shall see it; empty to withhold it."""
         ...
+
+    def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:
+        """The end of a whole stream. `tail` are the events that were kept back, the upstream's terminal one last."""
+        ...
+
+    def break_off(self, error: HyperealError, request_id: str) -> bytes:
+        """The end of a stream that broke: the client must not take what it got for a success."""
+        ...
+
+
+class StreamDialect(StreamReading, StreamWriting, Protocol):
+    """Both sides of a stream, for one request."""

@@ -21,8 +21,8 @@ from hypereal.wire.fields import (
     read_number,
     read_text,
 )
-from hypereal.wire.openai_chat import MAX_CHOICES, OpenAIDialect
-from hypereal.wire.openai_stream import ChatStream
+from hypereal.wire.openai_chat.native import MAX_CHOICES, OpenAIDialect
+from hypereal.wire.openai_chat.stream import ChatStream
 
 DEFAULT_TEMPERATURE = msgspec.Raw(b"0.8")
 DEFAULT_MAX_TOKENS = 4096

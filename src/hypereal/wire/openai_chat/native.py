@@ -14,8 +14,8 @@ from hypereal.errors import HyperealError, InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
-from hypereal.wire.openai_stream import ChatStream, error_text
-from hypereal.wire.openai_usage import UsageFields, to_usage
+from hypereal.wire.openai_chat.stream import ChatStream, error_text
+from hypereal.wire.openai_chat.usage import UsageFields, to_usage
 
 OURS = frozenset({"hypereal", "intent"})
 """Fields that speak to this server and never reach an upstream."""

@@ -10,7 +10,7 @@ import msgspec
 from hypereal.kit.money import Micro, credits_number
 from hypereal.kit.sse import data_event, each_event, event_data, read_data
 from hypereal.wire.base import Answer, Garbage, Usage
-from hypereal.wire.openai_usage import UsageFields, render_usage, to_usage
+from hypereal.wire.openai_chat.usage import UsageFields, render_usage, to_usage
 
 DONE = b"[DONE]"
 _USAGE_KEY = b'"usage"'

@@ -1,0 +1,1 @@
+"""OpenAI's Chat Completions, with Completions and Embeddings, which share its shapes."""
