@@ -99,8 +99,8 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
         redirect_slashes=False,
     )
     handlers.install(app)
-    for module in (keys, credits, usage, models, health):
-        app.include_router(module.router)
+    for router in (keys.router, credits.router, usage.router, models.router, models.public, health.router):
+        app.include_router(router)
     return Front(app, lambda: held["inference"], request_id)
 
 

@@ -133,7 +133,7 @@ class Scene:
     @property
     def all_seen(self) -> bytes:
         """What the client has and what is kept back for the end, line ends as LF, without our own comments."""
-        return (self.client.payload + self.relay.tail_payload()).replace(b"\r\n", b"\n")
+        return (self.client.payload + self.relay.edited_tail()).replace(b"\r\n", b"\n")
 
 
 def whole_relay(**fields: Any) -> tuple[Relay, FakeTransport, ManualWatch]:

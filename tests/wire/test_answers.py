@@ -173,14 +173,14 @@ def test_embeddings_are_whole_without_text() -> None:
 @pytest.mark.parametrize(("path", "dialect"), [(CHAT, CHATS), (EMBEDDING, EMBEDDINGS)])
 def test_openai_answers_are_passed_on_as_they_are(path: str, dialect: Any) -> None:
     body = b'{"choices": [ 1 ]}'
-    assert dialect.render_answer(accepted(path, body_of(path)), body, Answer(), Micro(2)) is body
+    assert dialect.render_answer(accepted(path, body_of(path)), body, Usage(), Micro(2)) is body
 
 
 def test_a_native_answer_shows_its_own_fields_and_what_it_cost() -> None:
     body = json.dumps(
         {"id": "chatcmpl-1", "object": "o", "created": 1, "model": "m", "choices": [CHOICE], "usage": COUNTED, "x": 1}
     ).encode()
-    shown = DIALECTS["native_chat"].render_answer(accepted(NATIVE, body_of(NATIVE)), body, Answer(), Micro(2_500_000))
+    shown = DIALECTS["native_chat"].render_answer(accepted(NATIVE, body_of(NATIVE)), body, Usage(), Micro(2_500_000))
     assert json.loads(shown) == {
         "id": "chatcmpl-1",
         "object": "o",
@@ -191,7 +191,7 @@ def test_a_native_answer_shows_its_own_fields_and_what_it_cost() -> None:
         "creditsUsed": 2.5,
     }
     bare = DIALECTS["native_chat"].render_answer(
-        accepted(NATIVE, body_of(NATIVE)), b'{"choices":[]}', Answer(), Micro(2_000_000)
+        accepted(NATIVE, body_of(NATIVE)), b'{"choices":[]}', Usage(), Micro(2_000_000)
     )
     assert json.loads(bare) == {"choices": [], "creditsUsed": 2}
 

@@ -176,7 +176,9 @@ def test_what_only_looks_like_usage_is_shown_as_it_came(untouched: bytes) -> Non
 
 
 def closing_chunk(dialect: StreamDialect, answer: Answer) -> Any:
-    closing = dialect.closing(answer, TRUE_USAGE, Micro(2_500_000))
+    end = dialect.close(DONE_EVENT, answer, TRUE_USAGE, Micro(2_500_000))
+    assert end.endswith(DONE_EVENT)
+    closing = end.removesuffix(DONE_EVENT)
     return json.loads(closing.removeprefix(b"data: ")) if closing else None
 
 

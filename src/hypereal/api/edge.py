@@ -6,10 +6,12 @@ All spellings of a path are made one here and nowhere else; no handler is regist
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from urllib.parse import unquote
 
 from hypereal.wire import ENDPOINTS, Endpoint, Family
+from hypereal.wire.base import BARE, Context
 
 _SLASHES = re.compile(r"/{2,}")
 
@@ -54,12 +56,37 @@ def family_of(path: str) -> Family:
     return Family.NATIVE
 
 
-BY_PATH: Mapping[str, Endpoint] = MappingProxyType({endpoint.path: endpoint for endpoint in ENDPOINTS})
+BY_PATH: Mapping[str, Endpoint] = MappingProxyType(
+    {endpoint.path: endpoint for endpoint in ENDPOINTS if "{model}" not in endpoint.path}
+)
 HOT_PATHS: Mapping[bytes, Endpoint] = MappingProxyType(
     {
         f"{prefix}{endpoint.path}".encode(): endpoint
-        for endpoint in ENDPOINTS
+        for endpoint in BY_PATH.values()
         for prefix in ("", "/api", "/v1", "/api/v1")
     }
 )
 """Every usual spelling of an inference path as it comes over the socket; unusual ones are normalised on the way in."""
+
+_TEMPLATES: tuple[tuple[str, str, Endpoint], ...] = tuple(
+    (*endpoint.path.split("{model}"), endpoint) for endpoint in ENDPOINTS if "{model}" in endpoint.path
+)
+
+
+def find_endpoint(path: str) -> tuple[Endpoint | None, str | None]:
+    """The inference endpoint at a normalised path, and the model that the path names, if it does."""
+    endpoint = BY_PATH.get(path)
+    if endpoint is not None:
+        return endpoint, None
+    for start, end, template in _TEMPLATES:
+        if path.startswith(start) and path.endswith(end) and len(path) > len(start) + len(end):
+            return template, unquote(path[len(start) : len(path) - len(end)])
+    return None, None
+
+
+def read_context(
+    endpoint: Endpoint, model: str | None, query: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> Context:
+    """What a request to an endpoint says outside its body; `headers` have lower-case names."""
+    read = {name: value for name, value in headers if name in endpoint.headers} if endpoint.headers else {}
+    return Context(model=model, query=query, headers=read) if model or query or read else BARE

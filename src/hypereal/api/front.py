@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from hypereal.api.edge import BY_PATH, normalise
+from hypereal.api.edge import find_endpoint, normalise
 from hypereal.api.inference import Inference
 
 Message = MutableMapping[str, Any]
@@ -31,9 +31,9 @@ class Front:
             return
         path = scope["path"] = normalise(scope["path"])
         request_id = self._request_id()
-        endpoint = BY_PATH.get(path) if scope["method"] == "POST" else None
+        endpoint, model = find_endpoint(path) if scope["method"] == "POST" else (None, None)
         if endpoint is not None:
-            await self._inference().serve(endpoint, request_id, scope, receive, send)
+            await self._inference().serve(endpoint, model, request_id, scope, receive, send)
             return
         scope["raw_path"] = path.encode()
         scope.setdefault("state", {})["request_id"] = request_id

@@ -16,21 +16,18 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from hypereal.api.auth import SCHEME, USUAL, extract_secret
-from hypereal.api.edge import HOT_PATHS
+from hypereal.api.edge import HOT_PATHS, find_endpoint, normalise, read_context
 from hypereal.errors import HeadTooLarge, HyperealError, Internal, PayloadTooLarge
 from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.drive import Drive
 from hypereal.kit.outbox import Outbox
-from hypereal.wire.base import Endpoint, Family
+from hypereal.wire.base import BARE, Context, Endpoint, Family
 from hypereal.wire.families import render, render_event
 
 STATE = "hot_lane"
 """Where the application's lifespan puts the `HotLane` in its state, for the protocol to find."""
-STREAM_FIELDS = (
-    b"content-type: text/event-stream; charset=utf-8\r\n"
-    b"cache-control: no-cache\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
-)
+STREAM_FIELDS = b"cache-control: no-cache\r\nx-accel-buffering: no\r\ntransfer-encoding: chunked\r\n"
 SWEEP_S = 5.0
 MAX_HEAD_BYTES = 65_536
 ODD_HEADERS = frozenset({b"expect", b"upgrade", b"content-encoding"})
@@ -103,6 +100,7 @@ class HotCycle:
 
     __slots__ = (
         "_answers",
+        "_context",
         "_head",
         "_lane",
         "_parts",
@@ -123,8 +121,11 @@ class HotCycle:
     takes_chunks = True
     message_event = _NO_EVENT
 
-    def __init__(self, protocol: HotLaneProtocol, lane: HotLane, endpoint: Endpoint, secret: bytes | None) -> None:
+    def __init__(
+        self, protocol: HotLaneProtocol, lane: HotLane, endpoint: Endpoint, secret: bytes | None, context: Context
+    ) -> None:
         self._protocol = protocol
+        self._context = context
         self._lane = lane
         self._secret = secret
         self._parts: list[bytes] = []
@@ -168,6 +169,7 @@ class HotCycle:
                     body=parts[0] if len(parts) == 1 else b"".join(parts),
                     request_id=self.request_id,
                     downstream=self,
+                    context=self._context,
                 )
         except Exception as exc:
             # The last resort: a fault of ours must neither hang a client nor look like a success.
@@ -215,9 +217,10 @@ class HotCycle:
         self._lane.write(self._protocol.transport, head + body)
         self._complete()
 
-    def open_stream(self, fields: Fields) -> None:
+    def open_stream(self, fields: Fields, content_type: bytes) -> None:
         # Kept until the first event, which follows at once: one write, one packet.
-        self._head = b"%b%b\r\n" % (self._status_and_fields(200, fields), STREAM_FIELDS)
+        head = self._status_and_fields(200, fields)
+        self._head = b"%bcontent-type: %b\r\n%b\r\n" % (head, content_type, STREAM_FIELDS)
         self._answers = True
 
     def send(self, payload: bytes) -> None:
@@ -308,14 +311,18 @@ class HotLaneProtocol(HttpToolsProtocol):
             self._fall_through()
             return
         path, _, query = self.url.partition(b"?")
-        endpoint = lane.paths.get(path)
+        endpoint, model = lane.paths.get(path), None
+        if endpoint is None:
+            endpoint, model = find_endpoint(normalise(path.decode("latin-1")))
         headers = dict(self.headers)
         if endpoint is None or self.parser.get_http_version() != "1.1" or self._is_odd(headers, lane):
             self._fall_through()
             return
         given = headers.get(b"authorization", b"")
         secret = given[len(SCHEME) :].rstrip() if given.startswith(USUAL) else extract_secret(self.headers, query)
-        cycle = HotCycle(self, lane, endpoint, secret)
+        is_bare = not (endpoint.headers or query or model)
+        context = BARE if is_bare else read_context(endpoint, model, query, self.headers)
+        cycle = HotCycle(self, lane, endpoint, secret, context)
         cycle.keep_alive = self.parser.should_keep_alive()
         previous, self.cycle = self.cycle, cycle
         if previous is not None and not previous.response_complete:

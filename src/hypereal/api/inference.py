@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from hypereal.api.auth import extract_secret
+from hypereal.api.edge import read_context
 from hypereal.errors import HyperealError, InvalidRequest, PayloadTooLarge
 from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
 from hypereal.gateway.pipeline import Pipeline
@@ -22,11 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 HIGH_WATER_BYTES = 65_536
-STREAM_HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
+STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
 class ClientLeft(Exception):
@@ -48,7 +45,7 @@ class AsgiDownstream:
         """`is_buffered` gathers a stream and sends it whole: HTTP/1.0 knows no chunks."""
         self._request_id = request_id
         self._gathered: list[bytes] | None = [] if is_buffered else None
-        self._gathered_fields: Fields = b""
+        self._gathered_headers: list[tuple[bytes, bytes]] = []
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._changed = asyncio.Event()
@@ -77,11 +74,12 @@ class AsgiDownstream:
             self._start(status, [(b"content-type", b"application/json"), length, *split_fields(fields)])
             self._put(body, more=False)
 
-    def open_stream(self, fields: Fields) -> None:
+    def open_stream(self, fields: Fields, content_type: bytes) -> None:
+        headers = [(b"content-type", content_type), *STREAM_HEADERS, *split_fields(fields)]
         if self._gathered is not None:
-            self._gathered_fields = fields
+            self._gathered_headers = headers
             return
-        self._start(200, [*STREAM_HEADERS, *split_fields(fields)])
+        self._start(200, headers)
 
     def send(self, payload: bytes) -> None:
         if payload and self._gathered is not None:
@@ -99,7 +97,7 @@ class AsgiDownstream:
         body = b"".join(self._gathered)
         if not self.is_gone and not self.is_complete:
             length = (b"content-length", str(len(body)).encode())
-            self._start(200, [*STREAM_HEADERS, length, *split_fields(self._gathered_fields)])
+            self._start(200, [length, *self._gathered_headers])
             self._put(body, more=False)
 
     def leave(self) -> None:
@@ -133,8 +131,10 @@ class Inference:
         self._pipeline = pipeline
         self._body_limit_bytes = body_limit_bytes
 
-    async def serve(self, endpoint: Endpoint, request_id: str, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request to `endpoint`."""
+    async def serve(
+        self, endpoint: Endpoint, model: str | None, request_id: str, scope: Message, receive: Receive, send: Send
+    ) -> None:
+        """Answer one request to `endpoint`, whose path may name the model."""
         downstream = AsgiDownstream(request_id, is_buffered=scope["http_version"] == "1.0")
         try:
             body = await self._read_body(scope, receive)
@@ -144,10 +144,14 @@ class Inference:
             downstream.respond(error.status, b"", render(endpoint.family, error, request_id))
             await downstream.deliver(send)
             return
-        secret = extract_secret(scope["headers"], scope.get("query_string", b""))
+        query = scope.get("query_string", b"")
+        secret = extract_secret(scope["headers"], query)
+        context = read_context(endpoint, model, query, scope["headers"])
         watcher = asyncio.create_task(_watch_leaving(receive, downstream))
         server = asyncio.create_task(
-            self._pipeline.serve(endpoint, secret=secret, body=body, request_id=request_id, downstream=downstream)
+            self._pipeline.serve(
+                endpoint, secret=secret, body=body, request_id=request_id, downstream=downstream, context=context
+            )
         )
         server.add_done_callback(lambda _: downstream.leave())
         try:

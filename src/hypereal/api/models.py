@@ -1,11 +1,15 @@
-"""The models that this server serves, as clients ask for them: OpenAI's list shape with prices and limits added."""
+"""The models that this server serves, as clients ask for them.
+
+One list for OpenAI's clients and Anthropic's, whose shapes do not get in each other's way, with prices and limits
+added; Gemini's clients, told by their headers, get theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from hypereal.api.deps import DOCUMENTED, ModelsRead, Served
@@ -20,6 +24,7 @@ from hypereal.wire import ENDPOINTS, Endpoint
 
 # OpenAI's clients require `created`, and the catalogue has no dates: the epoch says "unknown" in their type.
 UNKNOWN_DATE = 0
+UNKNOWN_TIME = "1970-01-01T00:00:00Z"
 
 
 class TokenPrices(BaseModel):
@@ -42,12 +47,16 @@ class Pricing(BaseModel):
 
 
 class ModelEntry(BaseModel):
-    """A model as OpenAI's list has it (`id`, `object`, `created`, `owned_by`) and what else there is to know."""
+    """A model as the lists of OpenAI (`id`, `object`, `created`, `owned_by`) and Anthropic (`type`, `id`,
+    `display_name`, `created_at`) have it, and what else there is to know."""
 
     id: str = Field(examples=["gpt-5"])
     object: Literal["model"] = "model"
     created: int = Field(default=UNKNOWN_DATE, description="Always 0: the catalogue has no release dates")
     owned_by: str = Field(examples=["openai"])
+    type: Literal["model"] = "model"
+    display_name: str = Field(examples=["GPT-5"])
+    created_at: str = UNKNOWN_TIME
     name: str = Field(examples=["GPT-5"])
     aliases: list[str] = Field(description="Other ids that mean this model")
     kinds: list[str] = Field(examples=[["chat"]])
@@ -60,22 +69,121 @@ class ModelEntry(BaseModel):
 
 
 class ModelList(BaseModel):
+    """A list, and Anthropic's fields for paging through it."""
+
     object: Literal["list"] = "list"
     data: list[ModelEntry]
+    has_more: bool = False
+    first_id: str | None = None
+    last_id: str | None = None
 
+
+class GeminiModel(BaseModel):
+    """A model as Google's `models.list` has it."""
+
+    name: str = Field(examples=["models/gemini-2.5-pro"])
+    displayName: str  # noqa: N815 - Google's spelling
+    inputTokenLimit: int  # noqa: N815
+    outputTokenLimit: int  # noqa: N815
+    supportedGenerationMethods: list[str]  # noqa: N815
+
+
+class GeminiModelList(BaseModel):
+    models: list[GeminiModel]
+
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many to show; all of them without it")]
+AfterId = Annotated[str | None, Query(description="Show those that follow this id (Anthropic's paging)")]
+BeforeId = Annotated[str | None, Query(description="Show those before this id (Anthropic's paging)")]
+
+
+GOOGLE = "x-goog-api-client"
+"""A header that only Google's clients send."""
 
 router = APIRouter(tags=["Models"], dependencies=DOCUMENTED, responses=dict(OPENAI_REFUSALS))
+public = APIRouter(tags=["Models"])
 
 
 @router.get("/v1/models", summary="List models")
-async def list_models(services: Served, principal: ModelsRead) -> ModelList:
-    """Every model that can be called here and now, with its price; only those that the key may use."""
-    return _listing(services, principal, ENDPOINTS)
+async def list_models(
+    request: Request,
+    services: Served,
+    principal: ModelsRead,
+    limit: Limit = 1000,
+    after_id: AfterId = None,
+    before_id: BeforeId = None,
+) -> ModelList | GeminiModelList:
+    """Every model that can be called here and now, with its price; only those that the key may use.
+
+    A client of Google's, which sends `x-goog-api-client`, gets Google's list.
+    """
+    if GOOGLE in request.headers:
+        return _gemini_listing(services, principal)
+    return _page(_listing(services, principal, ENDPOINTS).data, limit, after_id, before_id)
+
+
+@router.get("/v1beta/models", summary="List models as Gemini's clients do")
+async def list_gemini_models(services: Served, principal: ModelsRead) -> GeminiModelList:
+    """The models that the native Gemini paths accept."""
+    return _gemini_listing(services, principal)
+
+
+@router.get("/v1beta/models/{model_id:path}", summary="Look up a model as Gemini's clients do")
+async def get_gemini_model(model_id: str, services: Served, principal: ModelsRead) -> GeminiModel:
+    """One model by its id or by an alias."""
+    return _gemini_entry(_find(services, principal, model_id))
 
 
 @router.get("/v1/models/{model_id:path}", summary="Look up a model")
-async def get_model(model_id: str, services: Served, principal: ModelsRead) -> ModelEntry:
+async def get_model(
+    request: Request, model_id: str, services: Served, principal: ModelsRead
+) -> ModelEntry | GeminiModel:
     """One model by its id or by an alias. Ids may contain slashes and colons."""
+    entry = _find(services, principal, model_id)
+    return _gemini_entry(entry) if GOOGLE in request.headers else entry
+
+
+@router.get("/v1/chat/completions", summary="List the models of Chat Completions")
+@router.get("/v1/messages", summary="List the models of Messages")
+@router.get("/v1/gemini", summary="List the models of Gemini's endpoint")
+async def list_endpoint_models(request: Request, services: Served, principal: ModelsRead) -> ModelList:
+    """The models that `POST` on the same path accepts, with their prices."""
+    return _listing(services, principal, _at(request.url.path))
+
+
+@public.get("/v1/responses", summary="List the models of Responses")
+@public.get("/v1/codex/responses", summary="List the models of Responses")
+async def list_responses_models(request: Request, services: Served) -> ModelList:
+    """The models that `POST` on the same path accepts. Needs no key: Codex CLI asks to see whether it is connected."""
+    return _listing(services, None, _at(request.url.path))
+
+
+def _at(path: str) -> list[Endpoint]:
+    return [point for point in ENDPOINTS if point.path == path]
+
+
+def _listing(services: Services, principal: Principal | None, endpoints: Sequence[Endpoint]) -> ModelList:
+    entries = [_entry(services, principal, endpoints, model) for model in services.catalogue().models]
+    return ModelList(data=[entry for entry in entries if entry is not None])
+
+
+def _page(entries: list[ModelEntry], limit: int, after_id: str | None, before_id: str | None) -> ModelList:
+    """One page of a list; an id that is not in it is no bound."""
+    ids = [entry.id for entry in entries]
+    start = ids.index(after_id) + 1 if after_id in ids else 0
+    end = ids.index(before_id) if before_id in ids else len(ids)
+    if before_id in ids and after_id not in ids:
+        start = max(start, end - limit)  # Anthropic's `before_id` gives the page that ends there
+    shown = entries[start : min(end, start + limit)]
+    return ModelList(
+        data=shown,
+        has_more=start + len(shown) < end or (before_id in ids and start > 0),
+        first_id=shown[0].id if shown else None,
+        last_id=shown[-1].id if shown else None,
+    )
+
+
+def _find(services: Services, principal: Principal, model_id: str) -> ModelEntry:
     model = services.catalogue().resolve(model_id)
     entry = _entry(services, principal, ENDPOINTS, model) if model else None
     if entry is None:
@@ -83,20 +191,27 @@ async def get_model(model_id: str, services: Served, principal: ModelsRead) -> M
     return entry
 
 
-@router.get("/v1/chat/completions", summary="List the models of chat completions")
-async def list_chat_models(services: Served, principal: ModelsRead) -> ModelList:
-    """The models that `POST` on the same path accepts, with their prices."""
-    return _listing(services, principal, [point for point in ENDPOINTS if point.path == "/v1/chat/completions"])
+def _gemini_listing(services: Services, principal: Principal) -> GeminiModelList:
+    serving = [point for point in ENDPOINTS if point.path.startswith("/v1beta/models/")]
+    return GeminiModelList(models=[_gemini_entry(entry) for entry in _listing(services, principal, serving).data])
 
 
-def _listing(services: Services, principal: Principal, endpoints: Sequence[Endpoint]) -> ModelList:
-    entries = [_entry(services, principal, endpoints, model) for model in services.catalogue().models]
-    return ModelList(data=[entry for entry in entries if entry is not None])
+def _gemini_entry(entry: ModelEntry) -> GeminiModel:
+    verbs = {path.partition("}:")[2] for path in entry.endpoints if "}:" in path}
+    return GeminiModel(
+        name=f"models/{entry.id}",
+        displayName=entry.name,
+        inputTokenLimit=entry.context_length,
+        outputTokenLimit=entry.max_output_tokens,
+        supportedGenerationMethods=sorted(verbs),
+    )
 
 
-def _entry(services: Services, principal: Principal, wanted: Sequence[Endpoint], model: Model) -> ModelEntry | None:
+def _entry(
+    services: Services, principal: Principal | None, wanted: Sequence[Endpoint], model: Model
+) -> ModelEntry | None:
     """The model as lists show it; None when none of the `wanted` endpoints serves it or the key may not use it."""
-    if not may_use(principal, model):
+    if principal is not None and not may_use(principal, model):
         return None
     catalogue, cross_format = services.catalogue(), services.cross_format
     serving = [point for point in ENDPOINTS if _serves(catalogue, point, model, cross_format=cross_format)]
@@ -106,6 +221,7 @@ def _entry(services: Services, principal: Principal, wanted: Sequence[Endpoint],
     return ModelEntry(
         id=model.id,
         owned_by=model.owner,
+        display_name=model.name or model.id,
         name=model.name or model.id,
         aliases=list(model.aliases),
         kinds=sorted(model.kinds),
@@ -114,7 +230,7 @@ def _entry(services: Services, principal: Principal, wanted: Sequence[Endpoint],
         context_length=model.context_tokens,
         max_output_tokens=model.max_output_tokens,
         pricing=_pricing(model.price),
-        providers=list(dict.fromkeys(target.upstream.id for served, target in targets if served.id == model.id)),
+        providers=list(dict.fromkeys(way.target.upstream.id for way in targets if way.model.id == model.id)),
     )
 
 

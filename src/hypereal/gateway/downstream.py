@@ -40,12 +40,12 @@ class Downstream(Protocol):
         """A whole JSON answer; `fields` do not name its length or type."""
         ...
 
-    def open_stream(self, fields: Fields) -> None:
-        """Commit to a stream of events, status 200."""
+    def open_stream(self, fields: Fields, content_type: bytes) -> None:
+        """Commit to a stream, status 200."""
         ...
 
     def send(self, payload: bytes) -> None:
-        """Some whole events."""
+        """Some whole events, or other whole pieces of a stream."""
         ...
 
     def send_chunks(self, data: bytes) -> None:

@@ -154,14 +154,8 @@ class Failover:
 
     @staticmethod
     def _request(exchange: Exchange, route: Route) -> tuple[bytes, ...]:
-        """Head and body for a route, always made from what the client sent; in one piece while that is cheaper."""
-        plan = exchange.plan
-        body = plan.dialect.build(plan.envelope, route.target.model, drop=route.drop, rename=route.rename)
-        head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (
-            route.head,
-            exchange.request_id.encode(),
-            len(body),
-        )
+        """Head and body for a route; in one piece while that is cheaper."""
+        head, body = route.request(exchange.plan.envelope, exchange.request_id)
         return (head + body,) if len(body) <= SMALL_BODY_BYTES else (head, body)
 
     def _relay(self, exchange: Exchange, route: Route, connection: Connection) -> Relay:
@@ -174,9 +168,10 @@ class Failover:
             self._watch,
             connection,
             downstream=exchange.downstream,
-            dialect=exchange.plan.dialect.stream(envelope),
+            dialect=route.dialect.stream(envelope),
             commit=exchange.commit,
             drain_s=route.model.drain_s if drains else None,
+            unframer=route.adapter.unframer(),
         )
         return exchange.relay
 
@@ -190,7 +185,7 @@ class Failover:
         if plan.envelope.stream:
             return Failure(kind=FailureKind.GARBAGE, message="the upstream did not stream", retry_same=True)
         try:
-            answer = plan.dialect.read_answer(whole.body)
+            answer = route.dialect.read_answer(whole.body)
         except Garbage as exc:
             message = f"the upstream's answer is malformed: {exc}"
             return Failure(kind=FailureKind.GARBAGE, message=message, retry_same=True)

@@ -28,10 +28,10 @@ from hypereal.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from hypereal.gateway.bill import Bill, bill_answer, bill_stream
+from hypereal.gateway.bill import COUNTED, ESTIMATED, Bill, bill_answer, bill_stream
 from hypereal.gateway.call import Call
-from hypereal.gateway.downstream import LAST_CHUNK, Downstream
-from hypereal.gateway.failover import Answered, Exchange, Failover, to_error
+from hypereal.gateway.downstream import Downstream
+from hypereal.gateway.failover import Answered, Exchange, Failover, Result, to_error
 from hypereal.gateway.plan import Plan, Planner, Refusal
 from hypereal.gateway.records import Opened, Progress, Settlement
 from hypereal.gateway.relay import GONE, Streamed, StreamRelay
@@ -41,13 +41,14 @@ from hypereal.identity.principal import Principal
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.drive import in_task
 from hypereal.kit.money import ZERO, Micro, credits_number, credits_text
-from hypereal.kit.sse import data_event
 from hypereal.kit.watch import Watch
 from hypereal.limits.counters import Limited
 from hypereal.limits.windows import Windows
 from hypereal.providers.base import Failure
-from hypereal.wire.base import Endpoint, Usage
-from hypereal.wire.families import render, render_event
+from hypereal.wire import COUNTERS
+from hypereal.wire.base import BARE, EVENT_STREAM, Context, Endpoint, Kind, Usage
+from hypereal.wire.families import render
+from hypereal.wire.fields import likely_input
 
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
 
@@ -87,7 +88,14 @@ class Pipeline:
         self._is_drained = asyncio.Event()
 
     async def serve(
-        self, endpoint: Endpoint, *, secret: bytes | None, body: bytes, request_id: str, downstream: Downstream
+        self,
+        endpoint: Endpoint,
+        *,
+        secret: bytes | None,
+        body: bytes,
+        request_id: str,
+        downstream: Downstream,
+        context: Context = BARE,
     ) -> None:
         """Answer one request, whatever happens."""
         self.in_flight += 1
@@ -108,11 +116,13 @@ class Pipeline:
                 at=self._clock(),
                 principal=principal,
             )
-            refusal = self._admit(call, body)
-            if refusal is None and call.hold is None:
+            refusal = self._admit(call, body, context)
+            if refusal is None and call.hold is None and endpoint.kind is not Kind.COUNT:
                 refusal = await self._hold(call)
             if refusal is not None:
                 self._end_refused(call, refusal)
+            elif endpoint.kind is Kind.COUNT and call.plan is not None:
+                await self._count(call, call.plan)
             elif call.plan is not None:
                 await self._fulfil(call, call.plan)
         finally:
@@ -135,16 +145,18 @@ class Pipeline:
         await in_task()
         return await self._verifier.verify(secret)
 
-    def _admit(self, call: Call, body: bytes) -> HyperealError | None:
+    def _admit(self, call: Call, body: bytes, context: Context) -> HyperealError | None:
         """Plan the request, let it through its windows, and hold its credits if memory can; or say why not."""
         if self._journal.is_full:
             return Unavailable("The server can't keep its books at the moment; try again", retry_after_s=5)
         principal = call.principal
-        plan = self._planner.plan(principal, call.endpoint, body)
+        plan = self._planner.plan(principal, call.endpoint, body, context)
         if isinstance(plan, Refusal):
             call.asked_for = plan.model
             return plan.error
         call.plan = plan
+        envelope = plan.envelope
+        envelope.request_id, envelope.at = call.request_id, int(call.at)
         admission = self._windows.admit(self._subjects.of(principal), plan.tokens)
         if isinstance(admission, Limited):
             call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
@@ -152,6 +164,8 @@ class Pipeline:
         call.admission = admission
         if admission.limit is not None:
             call.limit_fields = _limit_fields(admission.limit, admission.remaining, admission.reset)
+        if envelope.endpoint.kind is Kind.COUNT:
+            return None
         call.hold = self._leases.try_hold(
             principal.wallet_id, principal.key_id, principal.spending_limit, call.request_id, plan.hold
         )
@@ -198,13 +212,34 @@ class Pipeline:
             wanted = self._chargeable(call, bill.cost, route.model.price)
             if not self._covers(call, wanted):
                 await self._extend(call, wanted)
-            self._answer(call, exchange, result.body, bill, charged=self._charge(call, wanted))
+            self._answer(call, exchange, route, result.body, bill, charged=self._charge(call, wanted))
         elif isinstance(result, Streamed) and route is not None and relay is not None:
             bill = bill_stream(plan, route, relay, result)
             wanted = self._chargeable(call, bill.cost, route.model.price)
             if not self._covers(call, wanted):
                 await self._extend(call, wanted)
             self._end_stream(call, relay, result, bill, self._charge(call, wanted))
+
+    async def _count(self, call: Call, plan: Plan) -> None:
+        """Count tokens where an upstream can, else estimate; nothing is charged for it."""
+        exchange = call.exchange = Exchange(
+            request_id=call.request_id, plan=plan, downstream=call.downstream, commit=_never_streams
+        )
+        result: Result | None = await self._failover.run(exchange) if plan.ways.routes else None
+        gone = result is GONE
+        record = call.settlement(
+            now=self._watch.time(),
+            status=CLIENT_CLOSED if gone else 200,
+            basis=COUNTED if isinstance(result, Answered) else ESTIMATED,
+            error="client closed" if gone else None,
+        )
+        self._settle(call, None, record)
+        fields = call.limit_fields
+        if isinstance(result, Answered) and exchange.route is not None:
+            call.downstream.respond(200, fields + exchange.route.fields, result.body)
+        else:
+            body = COUNTERS[plan.envelope.endpoint.dialect].render_count(likely_input(plan.envelope.input_estimate))
+            call.downstream.respond(200, fields, body)
 
     def _commit(self, call: Call) -> None:
         """A stream has begun: from here on the answer is owed for, whatever becomes of this process."""
@@ -216,21 +251,23 @@ class Pipeline:
         owed = self._within_hold(call, pricing.cost(usage, exchange.route.model.price))
         self._append(Opened(call.settlement(now=now, status=200, credits=owed, usage=usage, basis="estimated")))
         self._open_streams[call.request_id] = call
-        call.downstream.open_stream(_answer_fields(call, exchange, exchange.route))
+        relay = exchange.relay
+        content_type = relay.dialect.content_type if relay is not None else EVENT_STREAM
+        call.downstream.open_stream(_answer_fields(call, exchange, exchange.route), content_type)
 
-    def _answer(self, call: Call, exchange: Exchange, answer: bytes, bill: Bill, *, charged: Micro) -> None:
+    def _answer(
+        self, call: Call, exchange: Exchange, route: Route, answer: bytes, bill: Bill, *, charged: Micro
+    ) -> None:
         plan, usage = exchange.plan, bill.usage
-        body = plan.dialect.render_answer(plan.envelope, answer, bill.answer, charged)
+        body = route.dialect.render_answer(plan.envelope, answer, usage, charged)
         status = CLIENT_CLOSED if call.downstream.is_gone else 200
         self._settle(
             call,
             usage,
             call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
         )
-        fields = b"%b%bx-hypereal-attempts: %d\r\nx-hypereal-credits: %b\r\nx-hypereal-cache: %b\r\n" % (
-            exchange.route.fields if exchange.route is not None else b"",
-            call.limit_fields,
-            exchange.attempts,
+        fields = b"%bx-hypereal-credits: %b\r\nx-hypereal-cache: %b\r\n" % (
+            _answer_fields(call, exchange, route),
             credits_text(charged).encode(),
             b"hit" if usage.cache_read else b"miss",
         )
@@ -255,17 +292,12 @@ class Pipeline:
             self._close_broken(call, relay, result)
 
     def _close_whole(self, call: Call, relay: StreamRelay, bill: Bill, charged: Micro) -> None:
-        downstream, dialect = call.downstream, relay.dialect
-        closing = dialect.closing(bill.answer, bill.usage, charged)
-        if relay.tail_is_framed and relay.saw_terminal and not closing:
-            tail = relay.tail
-            if tail.endswith(relay.terminal_ends):
-                downstream.close_stream(tail + LAST_CHUNK)
-                return
-            if tail.endswith(b"\n\r\n" + LAST_CHUNK):
-                downstream.close_stream(tail)
-                return
-        downstream.send(relay.tail_payload() + closing + data_event(dialect.terminal))
+        downstream = call.downstream
+        framed = relay.framed_end() if bill.answer.usage is not None else None
+        if framed is not None:
+            downstream.close_stream(framed)
+            return
+        downstream.send(relay.dialect.close(relay.tail_payload(), bill.answer, bill.usage, charged))
         downstream.close_stream()
 
     def _close_broken(self, call: Call, relay: StreamRelay, result: Streamed) -> None:
@@ -274,8 +306,7 @@ class Pipeline:
             error = UpstreamTimeout("The provider stopped sending; the answer is incomplete")
         else:
             error = UpstreamFailed("The provider broke off; the answer is incomplete")
-        last = render_event(call.endpoint.family, error, call.request_id)
-        call.downstream.send(relay.tail_payload() + last)
+        call.downstream.send(relay.edited_tail() + relay.dialect.break_off(error, call.request_id))
         call.downstream.close_stream()
 
     def _end_failed(self, call: Call, exchange: Exchange, failure: Failure) -> None:
@@ -383,7 +414,15 @@ def _limit_fields(limit: int, remaining: int, reset: int) -> bytes:
 
 
 def _answer_fields(call: Call, exchange: Exchange, route: Route) -> bytes:
-    return b"%b%bx-hypereal-attempts: %d\r\n" % (route.fields, call.limit_fields, exchange.attempts)
+    fields = b"%b%bx-hypereal-attempts: %d\r\n" % (route.fields, call.limit_fields, exchange.attempts)
+    dropped = exchange.plan.envelope.dropped
+    return (
+        fields + b"x-hypereal-dropped: %b\r\n" % ", ".join(dropped).encode("latin-1", "replace") if dropped else fields
+    )
+
+
+def _never_streams() -> None:
+    raise AssertionError("a count is answered whole")
 
 
 def _refuse(

@@ -13,9 +13,9 @@ from hypereal.catalog.types import Model
 from hypereal.errors import Forbidden, HyperealError, InvalidRequest, NoUpstream, UnknownModel, WrongEndpoint
 from hypereal.gateway.routes import Routes, Ways
 from hypereal.identity.principal import Principal
-from hypereal.kit.money import Micro
+from hypereal.kit.money import ZERO, Micro
 from hypereal.wire import DIALECTS
-from hypereal.wire.base import Dialect, Endpoint, Envelope, Usage
+from hypereal.wire.base import BARE, Context, Endpoint, Envelope, Kind, Usage
 from hypereal.wire.fields import likely_input
 
 SCOPE = "inference"
@@ -26,7 +26,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a request will do: `hold` covers the dearest way of serving it; `tokens` is for the token window."""
 
     envelope: Envelope
-    dialect: Dialect
     model: Model
     ways: Ways
     hold: Micro
@@ -63,12 +62,11 @@ class Planner:
         self._revision: str | None = None
         self._known: dict[tuple[str | None, str], tuple[Model, Ways]] = {}
 
-    def plan(self, principal: Principal, endpoint: Endpoint, body: bytes) -> Plan | Refusal:
+    def plan(self, principal: Principal, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Plan | Refusal:
         """The plan for a body on an endpoint; malformed, unknown, misplaced or forbidden is a refusal."""
         if not principal.may(SCOPE):
             return Refusal(error=Forbidden("This key's scopes do not allow inference"))
-        dialect = DIALECTS[endpoint.dialect]
-        envelope = dialect.parse(endpoint, body)
+        envelope = DIALECTS[endpoint.dialect].parse(endpoint, body, context)
         if isinstance(envelope, HyperealError):
             return Refusal(error=envelope)
         served = self._serve(envelope)
@@ -79,7 +77,7 @@ class Planner:
         if allowed is not None and model.id not in allowed and envelope.model not in allowed:
             error = Forbidden(f"This key may not use the model '{model.id}'", param="model")
             return Refusal(error=error, model=model.id)
-        return self._price(envelope, dialect, model, ways)
+        return self._price(envelope, model, ways)
 
     def _serve(self, envelope: Envelope) -> tuple[Model, Ways] | Refusal:
         """The model that was asked for and the ways to serve it, found once for each name and catalogue."""
@@ -95,20 +93,22 @@ class Planner:
         if isinstance(model, HyperealError):
             return Refusal(error=model, model=(envelope.model or "")[:NAME_CHARACTERS])
         ways = self._routes.find(catalogue, model, endpoint.kind, endpoint.dialect)
-        if not ways.routes:
+        if not ways.routes and endpoint.kind is not Kind.COUNT:
             error = NoUpstream(f"No provider of the model '{model.id}' is configured here")
             return Refusal(error=error, model=model.id)
         self._known[envelope.model, endpoint.path] = model, ways
         return model, ways
 
-    def _price(self, envelope: Envelope, dialect: Dialect, model: Model, ways: Ways) -> Plan:
+    @staticmethod
+    def _price(envelope: Envelope, model: Model, ways: Ways) -> Plan:
+        if envelope.endpoint.kind is Kind.COUNT:
+            return Plan(envelope=envelope, model=model, ways=ways, hold=ZERO, tokens=0)
         output = envelope.max_output_tokens or model.default_output_tokens
         hold = pricing.estimate(ways.prices[0], envelope.input_estimate, output, choices=envelope.choices)
         for price in ways.prices[1:]:
             hold = max(hold, pricing.estimate(price, envelope.input_estimate, output, choices=envelope.choices))
         return Plan(
             envelope=envelope,
-            dialect=dialect,
             model=model,
             ways=ways,
             hold=hold,

@@ -14,13 +14,13 @@ from typing import Literal
 import msgspec
 
 from hypereal.catalog.types import Upstream
-from hypereal.gateway.downstream import Downstream
+from hypereal.gateway.downstream import LAST_CHUNK, Downstream
 from hypereal.kit.drive import Cell
-from hypereal.kit.sse import COMMENT, event_data, split_events
+from hypereal.kit.sse import event_data, split_events
 from hypereal.kit.upstream import Connection, UpstreamError, unframe
 from hypereal.kit.watch import Watch
 from hypereal.providers.base import Failure, FailureKind
-from hypereal.wire.base import Answer, Garbage, StreamDialect
+from hypereal.wire.base import Answer, Garbage, StreamDialect, Unframer
 
 PING_AFTER_S = 15.0  # api.md section 6; common proxies cut a stream after 30 to 60 s of silence
 LINGER_S = 5.0
@@ -33,9 +33,12 @@ EVENT_BYTES = 300
 """About the size of one chunk of OpenAI's stream: tells tokens apart in reads that carry many."""
 
 _LINE_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
+_LAST_ENDS = tuple(end + LAST_CHUNK for end in _LINE_ENDS)
 _EVENT_ENDS = tuple(b"}" + end for end in _LINE_ENDS)
 """How a read ends that ends with a whole event and its chunk. Every event of ours carries a JSON object, so one that
 does not end like one is looked at more closely."""
+_NOWHERE = b"\0"
+"""Is in no event: JSON escapes it. The marker of a format whose streams have no terminal event."""
 _TOLD = "the upstream"
 
 Ending = Literal["complete", "broken", "stalled", "gone"]
@@ -135,16 +138,18 @@ class StreamRelay(Relay):
         dialect: StreamDialect,
         commit: Callable[[], None],
         drain_s: float | None,
+        unframer: Unframer | None = None,
     ) -> None:
         super().__init__(upstream, watch, connection)
-        self.wants_chunks = downstream.takes_chunks and not dialect.rewrites_events
+        self._unframer = unframer
+        self.wants_chunks = downstream.takes_chunks and not dialect.rewrites_events and unframer is None
         self._silence_s = upstream.silence_timeout_s
         self._downstream = downstream
         self.dialect = dialect
         self._commit = commit
         self._drain_s = drain_s
-        self.terminal_ends = tuple(dialect.terminal + end for end in _LINE_ENDS)
-        self._terminal_line = b"\ndata: " + dialect.terminal
+        self._marker = dialect.terminal or _NOWHERE
+        self._sure_ends = tuple(self._marker + end for end in _LINE_ENDS)
         self._last_read = 0.0
         self._pending = b""
         self._kept: list[bytes] = []
@@ -165,17 +170,36 @@ class StreamRelay(Relay):
         if self.saw_terminal:
             return
         self._note(data)
-        if is_last or data.endswith(self.terminal_ends):
-            self.tail, self.tail_is_framed = data, True
-            self.saw_terminal = not is_last or self._terminal_line in data
-            self.finish(Streamed(ending="complete"))
-            if not is_last:
-                self._await_end()
+        if is_last or (self._marker in data and self._has_terminal(data)):
+            self._end_with_chunks(data, is_last)
         elif data.endswith(_EVENT_ENDS):
             if not self.is_draining:
                 self._downstream.send_chunks(data)
         else:
             self._leave_framing(data)
+
+    def _has_terminal(self, data: bytes) -> bool:
+        """Whether a read in which the marker was found has the terminal event, or may have a part of it."""
+        if data.endswith(self._sure_ends):
+            return True
+        events, rest = split_events(unframe(data))
+        return bool(rest) or any(self._is_terminal(event_data(event)) for event in events)
+
+    def _is_terminal(self, data: bytes | None) -> bool:
+        return data is not None and self._marker in data and self.dialect.is_terminal(data)
+
+    def _end_with_chunks(self, data: bytes, is_last: bool) -> None:
+        """The last read of an answer; one that the terminal event does not end is cut into events after all."""
+        if not is_last and not data.endswith(self._sure_ends):
+            events, rest = split_events(unframe(data))
+            if rest or not self._is_terminal(event_data(events[-1])) or not data.endswith(_LINE_ENDS):
+                self._leave_framing(data)
+                return
+        self.tail, self.tail_is_framed = data, True
+        self.saw_terminal = not is_last or (self._marker in data and self._has_terminal(data))
+        self.finish(Streamed(ending="complete"))
+        if not is_last:
+            self._await_end()
 
     def _begin_with_chunks(self, data: bytes, is_last: bool) -> None:
         self._pending += data
@@ -207,6 +231,12 @@ class StreamRelay(Relay):
         self.total_bytes -= len(data)
 
     def payload(self, data: bytes) -> None:
+        if self._unframer is not None:
+            try:
+                data = self._unframer.feed(data)
+            except Garbage as exc:
+                self._give_up(str(exc))
+                return
         if not self.has_begun:
             self._pending += data
             pending = self._pending
@@ -220,8 +250,15 @@ class StreamRelay(Relay):
         events, self._pending = split_events(self._pending + data)
         self._pass_on(events)
         if len(self._pending) > MAX_EVENT_BYTES and not self.outcome.done():
-            self._connection.abort()
-            self.finish(Streamed(ending="broken", detail="an event without an end"))
+            self._give_up("an event without an end")
+
+    def _give_up(self, detail: str) -> None:
+        """The upstream sends what is no stream of events."""
+        self._connection.abort()
+        if self.has_begun:
+            self.finish(Streamed(ending="broken", detail=detail))
+        else:
+            self.finish(Failure(kind=FailureKind.GARBAGE, message=f"{_TOLD} sent: {detail}", retry_same=True))
 
     def _pass_on(self, events: list[bytes]) -> None:
         passed: list[bytes] = []
@@ -229,8 +266,9 @@ class StreamRelay(Relay):
         for event in events:
             data = event_data(event)
             data = data.strip() if data is not None else None
-            if data == self.dialect.terminal:
+            if self._is_terminal(data):
                 self.saw_terminal = True
+                self.tail = event
                 ending = Streamed(ending="complete")
                 break
             if data is not None and not data.endswith(b"}"):
@@ -287,10 +325,11 @@ class StreamRelay(Relay):
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
+        # The first read stays: some formats count the input there and nowhere else.
         half = len(self._kept) // 2
-        if half:
-            self._kept_bytes -= sum(map(len, self._kept[:half]))
-            del self._kept[:half]
+        if half > 1:
+            self._kept_bytes -= sum(map(len, self._kept[1:half]))
+            del self._kept[1:half]
 
     def ended(self) -> None:
         if self.has_begun:
@@ -327,7 +366,7 @@ class StreamRelay(Relay):
 
     def _ping(self, now: float) -> None:
         if now - self._last_read >= PING_AFTER_S:
-            self._downstream.send(COMMENT)
+            self._downstream.send(self.dialect.ping)
             ping_at = now + PING_AFTER_S
         else:
             ping_at = self._last_read + PING_AFTER_S
@@ -361,8 +400,21 @@ class StreamRelay(Relay):
         return max(self.reads, self.total_bytes // EVENT_BYTES)
 
     def tail_payload(self) -> bytes:
-        """The kept-back end, without framing and without the terminal event."""
+        """The kept-back end, without framing."""
         events, rest = split_events(unframe(self.tail) if self.tail_is_framed else self.tail)
         if rest.strip():
             events.append(rest.rstrip() + b"\n\n")
-        return b"".join(event for event in events if event_data(event) != self.dialect.terminal)
+        return b"".join(events)
+
+    def edited_tail(self) -> bytes:
+        """The kept-back end as the client shall see it before an error of ours: without a terminal event."""
+        events = [event for event in split_events(self.tail_payload())[0] if not self._is_terminal(event_data(event))]
+        return b"".join(map(self.dialect.edit, events)) if self.dialect.rewrites_events else b"".join(events)
+
+    def framed_end(self) -> bytes | None:
+        """How the client's body ends if the tail is forwarded in its own chunks; None if it can't be."""
+        if not (self.tail_is_framed and self.saw_terminal) or self.dialect.rewrites_events:
+            return None
+        if self.tail.endswith(_LINE_ENDS):
+            return self.tail + LAST_CHUNK
+        return self.tail if self.tail.endswith(_LAST_ENDS) else None

@@ -10,27 +10,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hypereal import __version__
-from hypereal.catalog.resolve import Catalogue
+from hypereal.catalog.resolve import FORMATS, Catalogue, Way
 from hypereal.catalog.types import Model, Price, Target
 from hypereal.gateway.breaker import Breaker
 from hypereal.kit.upstream import Origin, Pool, UpstreamClient
-from hypereal.providers.base import Adapter
-from hypereal.wire.base import Kind, Renames
+from hypereal.providers.base import Adapter, Address
+from hypereal.wire import CODECS, DIALECTS
+from hypereal.wire.base import Dialect, Envelope, Kind, Renames
+from hypereal.wire.conversation import Aim
+from hypereal.wire.translate import Translation
+
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One target of one model for one kind of request. `head` is the request's head up to its own fields."""
+    """One target of one model for one endpoint's requests.
+
+    `dialect` is how the client's request becomes the target's, and the answer the client's. `addresses` and `heads`
+    are for requests answered whole and for streams; a head ends before the fields that differ between requests.
+    `fields` are those that an answer to the client carries.
+    """
 
     model: Model
     target: Target
     adapter: Adapter
+    dialect: Dialect
+    is_translated: bool
     pool: Pool
     breaker: Breaker
-    head: bytes
+    addresses: tuple[Address, Address]
+    heads: tuple[bytes, bytes]
     fields: bytes
     drop: frozenset[str]
     rename: Renames
+
+    def request(self, envelope: Envelope, request_id: str) -> tuple[bytes, bytes]:
+        """Head and body of a request to this target, made from what the client sent."""
+        body = self.dialect.build(envelope, self.target.model, drop=self.drop, rename=self.rename)
+        forwarded = () if self.is_translated else envelope.headers
+        if self.adapter.signs:
+            head, body = self._signed(envelope.stream, forwarded, body)
+        elif forwarded:
+            address = self.addresses[envelope.stream]
+            head = _head(address, {**dict(address.headers), **dict(forwarded)})
+        else:
+            head = self.heads[envelope.stream]
+        return b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request_id.encode(), len(body)), body
+
+    def _signed(self, stream: bool, forwarded: Headers, body: bytes) -> tuple[bytes, bytes]:  # noqa: FBT001
+        address = self.addresses[stream]
+        headers = {**dict(address.headers), **dict(forwarded)}
+        prepared = self.adapter.prepare(self.target, path=address.path, headers=headers, body=body)
+        return _head(address, prepared.headers), prepared.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +96,8 @@ class Routes:
         if ways is None:
             plan = catalogue.plan_targets(model, kind, dialect)
             ways = self._ways[key] = Ways(
-                routes=tuple(self._route(served, target, kind) for served, target in plan),
-                prices=tuple({served.id: served.price for served, _ in plan}.values()),
+                routes=tuple(self._route(way, kind, dialect) for way in plan),
+                prices=tuple({way.model.id: way.model.price for way in plan}.values()),
             )
         return ways
 
@@ -73,37 +105,58 @@ class Routes:
         """Breakers by upstream id and upstream model name, for gauges and for choosing healthy models."""
         return self._breakers
 
-    def _route(self, model: Model, target: Target, kind: Kind) -> Route:
-        upstream = target.upstream
+    def _route(self, way: Way, kind: Kind, dialect: str) -> Route:
+        target, upstream = way.target, way.target.upstream
         adapter = self._adapters[upstream.adapter]
-        address = adapter.address(target, kind)
+        whole, streamed = (
+            adapter.address(target, kind, dialect=way.dialect, stream=stream) for stream in (False, True)
+        )
         origin = Origin(
-            scheme=address.scheme,
-            host=address.host,
-            port=address.port,
+            scheme=whole.scheme,
+            host=whole.host,
+            port=whole.port,
             connect_timeout_s=upstream.connect_timeout_s,
             max_connections=upstream.max_connections,
         )
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        if address.port != (443 if address.scheme == "https" else 80):
-            host = f"{host}:{address.port}"
-        lines = [
-            f"POST {address.path} HTTP/1.1",
-            f"host: {host}",
-            "content-type: application/json",
-            "accept-encoding: identity",
-            f"user-agent: hypereal/{__version__}",
-            *(f"{name.lower()}: {value}" for name, value in address.headers),
-        ]
-        fields = f"x-hypereal-provider: {upstream.id}\r\nx-hypereal-model: {model.id}\r\n"
+        fields = f"x-hypereal-provider: {upstream.id}\r\nx-hypereal-model: {way.model.id}\r\n"
+        is_translated = kind is Kind.CHAT and FORMATS.get(dialect, dialect) != way.dialect
         return Route(
-            model=model,
+            model=way.model,
             target=target,
             adapter=adapter,
+            dialect=_translation(way, dialect) if is_translated else DIALECTS[dialect],
+            is_translated=is_translated,
             pool=self._client.pool(origin),
             breaker=self._breakers.setdefault((upstream.id, target.model), Breaker()),
-            head=("\r\n".join(lines) + "\r\n").encode("latin-1"),
+            addresses=(whole, streamed),
+            heads=(_head(whole, dict(whole.headers)), _head(streamed, dict(streamed.headers))),
             fields=fields.encode("latin-1", "replace"),
             drop=upstream.drop,
             rename=upstream.renames(kind),
         )
+
+
+def _translation(way: Way, dialect: str) -> Translation:
+    client = FORMATS.get(dialect, dialect)
+    aim = Aim(
+        model=way.target.model,
+        max_output_tokens=way.model.max_output_tokens,
+        default_output_tokens=way.model.default_output_tokens,
+    )
+    return Translation(DIALECTS[dialect], CODECS[client], DIALECTS[way.dialect], CODECS[way.dialect], aim)
+
+
+def _head(address: Address, headers: Mapping[str, str]) -> bytes:
+    """The head of a request up to the fields that differ from one request to the next."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    if address.port != (443 if address.scheme == "https" else 80):
+        host = f"{host}:{address.port}"
+    lines = [
+        f"POST {address.path} HTTP/1.1",
+        f"host: {host}",
+        "content-type: application/json",
+        "accept-encoding: identity",
+        f"user-agent: hypereal/{__version__}",
+        *(f"{name.lower()}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")

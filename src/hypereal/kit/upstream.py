@@ -23,6 +23,10 @@ CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 """Primes a parser that is to undo the framing of chunks whose real head was read long ago."""
 
 
+STREAM_TYPES = (b"text/event-stream", b"application/vnd.amazon.eventstream")
+"""Content types of bodies that are handed on as they come."""
+
+
 class UpstreamError(Exception):
     """The connection failed, or what came over it is not HTTP."""
 
@@ -252,7 +256,7 @@ class Connection(asyncio.Protocol):
 
     def _opens_stream(self, head: bytes) -> bool:
         kind = header_value(head, b"content-type") or b""
-        return kind.lower().startswith(b"text/event-stream") and not header_value(head, b"content-encoding")
+        return kind.lower().startswith(STREAM_TYPES) and not header_value(head, b"content-encoding")
 
     def _open(self, head: bytes, rest: bytes) -> None:
         receiver = self.receiver

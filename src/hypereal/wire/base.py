@@ -19,6 +19,9 @@ from hypereal.kit.money import Micro
 
 Renames = tuple[tuple[str, str], ...]
 
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+"""The content type of a stream of server-sent events."""
+
 
 class Family(StrEnum):
     """The shape of an error body (api.md section 3)."""
@@ -156,6 +159,22 @@ class Dialect(Protocol):
 
     def stream(self, envelope: Envelope) -> StreamDialect:
         """The reading and writing of a stream for this request."""
+        ...
+
+
+class Counter(Dialect, Protocol):
+    """The dialect of an endpoint that counts tokens."""
+
+    def render_count(self, tokens: int) -> bytes:
+        """The answer for a count of our own, where no upstream can count."""
+        ...
+
+
+class Unframer(Protocol):
+    """Reads a stream that an upstream frames in its own way into server-sent events."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that are whole by now; raises `Garbage`."""
         ...
 
 

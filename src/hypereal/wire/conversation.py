@@ -128,7 +128,7 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
-    """How much to think: not at all, by itself (`adaptive`), by effort, or by a budget in tokens. `shows` asks for it."""
+    """How much to think: by itself (`adaptive`), by effort, or by a budget in tokens. `shows` asks to see it."""
 
     is_enabled: bool = True
     is_adaptive: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hypereal.kit.money import Micro, credits_number
-from hypereal.wire.base import Answer, Endpoint, Envelope
+from hypereal.wire.base import Endpoint, Envelope, Family, Usage
 from hypereal.wire.fields import (
     Fields,
     estimate_input,
@@ -63,10 +63,10 @@ class NativeChat(OpenAIDialect):
             intent=read_text(fields, "intent"),
         )
 
-    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, charged: Micro) -> bytes:
+    def render_answer(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         shown: dict[str, Any] = {name: fields[name] for name in SHOWN if name in fields}
         return msgspec.json.encode({**shown, "creditsUsed": credits_number(charged)})
 
     def stream(self, envelope: Envelope) -> ChatStream:
-        return ChatStream(adds_credits=True)
+        return ChatStream(family=Family.NATIVE, adds_credits=True)

@@ -12,7 +12,7 @@ import msgspec
 
 from hypereal.errors import HyperealError, InvalidRequest
 from hypereal.kit.money import Micro
-from hypereal.wire.base import Answer, Endpoint, Envelope, Garbage, Renames, Usage
+from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
 from hypereal.wire.openai_chat.stream import ChatStream, error_text
 from hypereal.wire.openai_chat.usage import UsageFields, to_usage
@@ -82,7 +82,7 @@ class OpenAIDialect:
         self.required = required
         self.streams = streams
 
-    def parse(self, endpoint: Endpoint, body: bytes) -> Envelope | HyperealError:
+    def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
         fields = read_fields(body)
         if not isinstance(fields, dict):
             return fields
@@ -205,7 +205,7 @@ class OpenAIDialect:
             raise Garbage(str(exc)) from exc
         return Answer(usage=usage, is_empty=size == 0, output_bytes=size, is_complete=True)
 
-    def render_answer(self, envelope: Envelope, body: bytes, answer: Answer, charged: Micro) -> bytes:
+    def render_answer(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
         return body
 
     def stream(self, envelope: Envelope) -> ChatStream:

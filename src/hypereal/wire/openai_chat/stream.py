@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro, credits_number
-from hypereal.kit.sse import data_event, each_event, event_data, read_data
-from hypereal.wire.base import Answer, Garbage, Usage
+from hypereal.kit.sse import COMMENT, data_event, each_event, event_data, read_data, split_events
+from hypereal.wire.base import EVENT_STREAM, Answer, Family, Garbage, Usage
+from hypereal.wire.families import render_event
 from hypereal.wire.openai_chat.usage import UsageFields, render_usage, to_usage
 
 DONE = b"[DONE]"
@@ -105,6 +107,10 @@ def _last_usage(payload: bytes) -> Usage | None:
     return None
 
 
+def _is_done(event: bytes) -> bool:
+    return (event_data(event) or b"").strip() == DONE
+
+
 class ChatStream:
     """The stream of one request.
 
@@ -113,11 +119,19 @@ class ChatStream:
     """
 
     terminal = DONE
+    content_type = EVENT_STREAM
+    ping = COMMENT
 
-    def __init__(self, *, hides_usage: bool = False, adds_credits: bool = False) -> None:
+    def __init__(
+        self, *, family: Family = Family.OPENAI, hides_usage: bool = False, adds_credits: bool = False
+    ) -> None:
+        self._family = family
         self.hides_usage = hides_usage
         self.adds_credits = adds_credits
         self.rewrites_events = hides_usage or adds_credits
+
+    def is_terminal(self, data: bytes) -> bool:
+        return data.strip() == DONE
 
     def opening(self, payload: bytes) -> str | None:
         for event in each_event(payload):
@@ -175,7 +189,15 @@ class ChatStream:
             size = size * total_bytes // kept_bytes
         return Answer(usage=usage, output_bytes=size, is_empty=size == 0 and not complete, is_complete=complete)
 
-    def closing(self, answer: Answer, usage: Usage, charged: Micro) -> bytes:
+    def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:
+        events, _ = split_events(tail)
+        kept = b"".join(self.edit(event) if self.rewrites_events else event for event in events if not _is_done(event))
+        return kept + self._usage_event(answer, usage, charged) + data_event(DONE)
+
+    def break_off(self, error: HyperealError, request_id: str) -> bytes:
+        return render_event(self._family, error, request_id)
+
+    def _usage_event(self, answer: Answer, usage: Usage, charged: Micro) -> bytes:
         if self.hides_usage or (answer.usage is not None and not self.adds_credits):
             return b""
         chunk: dict[str, Any] = {
