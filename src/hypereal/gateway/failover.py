@@ -146,16 +146,37 @@ class Failover:
     def _ask(self, exchange: Exchange, route: Route, connection: Connection) -> Cell[Outcome]:
         """Send the request; what becomes of it is in the cell."""
         downstream = exchange.downstream
+        request = self._request(exchange, route)
+        if isinstance(request, Failure):
+            route.pool.put(connection)
+            refused: Cell[Outcome] = Cell()
+            refused.set_result(request)
+            return refused
         relay = self._relay(exchange, route, connection)
         downstream.flow = connection
         downstream.on_gone = relay.gone
-        connection.send(self._request(exchange, route), relay, streams=exchange.plan.envelope.stream)
+        connection.send(request, relay, streams=exchange.plan.envelope.stream)
         return relay.outcome
 
     @staticmethod
-    def _request(exchange: Exchange, route: Route) -> tuple[bytes, ...]:
+    def _request(exchange: Exchange, route: Route) -> tuple[bytes, ...] | Failure:
         """Head and body for a route; in one piece while that is cheaper."""
-        head, body = route.request(exchange.plan.envelope, exchange.request_id)
+        try:
+            made = route.request(exchange.plan.envelope)
+        except InvalidRequest as problem:  # a field that only a translation looks at
+            return Failure(
+                kind=FailureKind.REJECTED,
+                message=problem.message,
+                status=problem.status,
+                try_next=False,
+                code=problem.code,
+                param=problem.param,
+            )
+        if isinstance(made, Failure):
+            return made
+        head, body = made
+        request_id = exchange.request_id.encode()
+        head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request_id, len(body))
         return (head + body,) if len(body) <= SMALL_BODY_BYTES else (head, body)
 
     def _relay(self, exchange: Exchange, route: Route, connection: Connection) -> Relay:

@@ -19,8 +19,8 @@ from hypereal.kit.drive import Cell
 from hypereal.kit.sse import event_data, split_events
 from hypereal.kit.upstream import Connection, UpstreamError, unframe
 from hypereal.kit.watch import Watch
-from hypereal.providers.base import Failure, FailureKind
-from hypereal.wire.base import Answer, Garbage, StreamDialect, Unframer
+from hypereal.providers.base import Failure, FailureKind, Unframer
+from hypereal.wire.base import Answer, Garbage, StreamDialect
 
 PING_AFTER_S = 15.0  # api.md section 6; common proxies cut a stream after 30 to 60 s of silence
 LINGER_S = 5.0

@@ -10,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hypereal import __version__
-from hypereal.catalog.resolve import FORMATS, Catalogue, Way
-from hypereal.catalog.types import Model, Price, Target
+from hypereal.catalog.resolve import FORMATS, Catalogue
+from hypereal.catalog.types import Model, Price, Target, Way
 from hypereal.gateway.breaker import Breaker
 from hypereal.kit.upstream import Origin, Pool, UpstreamClient
-from hypereal.providers.base import Adapter, Address
+from hypereal.providers.base import Adapter, Address, Failure, Headers
 from hypereal.wire import CODECS, DIALECTS
 from hypereal.wire.base import Dialect, Envelope, Kind, Renames
 from hypereal.wire.conversation import Aim
 from hypereal.wire.translate import Translation
-
-Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +127,10 @@ class Routes:
             pool=self._client.pool(origin),
             breaker=self._breakers.setdefault((upstream.id, target.model), Breaker()),
             addresses=(whole, streamed),
-            heads=(_head(whole, dict(whole.headers)), _head(streamed, dict(streamed.headers))),
+            heads=(_head(whole, _merged(whole)), _head(streamed, _merged(streamed))),
             fields=fields.encode("latin-1", "replace"),
             drop=upstream.drop,
-            rename=upstream.renames(kind),
+            rename=upstream.renames(way.dialect),
         )
 
 
@@ -146,7 +144,12 @@ def _translation(way: Way, dialect: str) -> Translation:
     return Translation(DIALECTS[dialect], CODECS[client], DIALECTS[way.dialect], CODECS[way.dialect], aim)
 
 
-def _head(address: Address, headers: Mapping[str, str]) -> bytes:
+def _merged(address: Address, given: Headers = ()) -> Headers:
+    """The headers of an address and those given by a client, which win only over defaults."""
+    return tuple({**dict(address.defaults), **dict(given), **dict(address.headers)}.items())
+
+
+def _head(address: Address, headers: Headers) -> bytes:
     """The head of a request up to the fields that differ from one request to the next."""
     host = f"[{address.host}]" if ":" in address.host else address.host
     if address.port != (443 if address.scheme == "https" else 80):
@@ -157,6 +160,6 @@ def _head(address: Address, headers: Mapping[str, str]) -> bytes:
         "content-type: application/json",
         "accept-encoding: identity",
         f"user-agent: hypereal/{__version__}",
-        *(f"{name.lower()}: {value}" for name, value in headers.items()),
+        *(f"{name.lower()}: {value}" for name, value in headers),
     ]
     return ("\r\n".join(lines) + "\r\n").encode("latin-1")

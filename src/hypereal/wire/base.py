@@ -170,14 +170,6 @@ class Counter(Dialect, Protocol):
         ...
 
 
-class Unframer(Protocol):
-    """Reads a stream that an upstream frames in its own way into server-sent events."""
-
-    def feed(self, data: bytes) -> bytes:
-        """The events that are whole by now; raises `Garbage`."""
-        ...
-
-
 class StreamReading(Protocol):
     """How the stream of an upstream is understood. All payloads are server-sent events without HTTP framing."""
 
