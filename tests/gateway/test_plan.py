@@ -219,11 +219,11 @@ def test_routes_are_made_once_for_a_revision_and_keep_their_breakers() -> None:
 
 def test_a_route_has_the_head_of_its_requests_ready() -> None:
     plain, secure = planned(CHAT, model="small").ways.routes
-    lines = plain.head.decode().split("\r\n")
+    lines = plain.heads[0].decode().split("\r\n")
     assert lines[:2] == ["POST /chat HTTP/1.1", "host: one.test"]
     assert "authorization: Bearer s3cret" in lines
-    assert plain.head.endswith(b"\r\n")
-    assert not plain.head.endswith(b"\r\n\r\n")
-    assert b"host: two.test:8443\r\n" in secure.head
+    assert plain.heads[0].endswith(b"\r\n")
+    assert not plain.heads[0].endswith(b"\r\n\r\n")
+    assert b"host: two.test:8443\r\n" in secure.heads[0]
     assert plain.fields == b"x-hypereal-provider: one\r\nx-hypereal-model: small\r\n"
     assert secure.pool.origin.scheme == "https"

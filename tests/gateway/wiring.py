@@ -64,7 +64,7 @@ class Client:
     def respond(self, status: int, fields: bytes, body: bytes) -> None:
         raise AssertionError("a relay answers nothing itself")
 
-    def open_stream(self, fields: bytes) -> None:
+    def open_stream(self, fields: bytes, content_type: bytes) -> None:
         raise AssertionError("a relay opens nothing itself")
 
     def send(self, payload: bytes) -> None:

@@ -16,7 +16,7 @@ async def listed(caller: Caller, path: str = "/v1/models") -> list[str]:
     return [model["id"] for model in answer.json()["data"]]
 
 
-async def test_a_model_is_listed_as_openai_lists_it_with_prices_and_limits(caller: Caller) -> None:
+async def test_a_model_is_listed_as_openai_and_anthropic_list_it_with_prices_and_limits(caller: Caller) -> None:
     body = (await caller.http.get("/v1/models")).json()
     assert body["object"] == "list"
     rates = {"input": 0.5, "output": 4, "cache_read": 0.05, "cache_write": 0.5, "reasoning": 4}
@@ -25,6 +25,9 @@ async def test_a_model_is_listed_as_openai_lists_it_with_prices_and_limits(calle
         "object": "model",
         "created": 0,
         "owned_by": "openai",
+        "type": "model",
+        "display_name": "GPT-5",
+        "created_at": "1970-01-01T00:00:00Z",
         "name": "GPT-5",
         "aliases": ["gpt-5-latest"],
         "kinds": ["chat"],

@@ -69,7 +69,10 @@ HOT_PATHS: Mapping[bytes, Endpoint] = MappingProxyType(
 """Every usual spelling of an inference path as it comes over the socket; unusual ones are normalised on the way in."""
 
 _TEMPLATES: tuple[tuple[str, str, Endpoint], ...] = tuple(
-    (*endpoint.path.split("{model}"), endpoint) for endpoint in ENDPOINTS if "{model}" in endpoint.path
+    (start, end, endpoint)
+    for endpoint in ENDPOINTS
+    for start, found, end in [endpoint.path.partition("{model}")]
+    if found
 )
 
 

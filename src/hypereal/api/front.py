@@ -33,7 +33,7 @@ class Front:
         request_id = self._request_id()
         endpoint, model = find_endpoint(path) if scope["method"] == "POST" else (None, None)
         if endpoint is not None:
-            await self._inference().serve(endpoint, model, request_id, scope, receive, send)
+            await self._inference().serve(scope, receive, send, endpoint=endpoint, model=model, request_id=request_id)
             return
         scope["raw_path"] = path.encode()
         scope.setdefault("state", {})["request_id"] = request_id

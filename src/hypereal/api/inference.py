@@ -132,7 +132,7 @@ class Inference:
         self._body_limit_bytes = body_limit_bytes
 
     async def serve(
-        self, endpoint: Endpoint, model: str | None, request_id: str, scope: Message, receive: Receive, send: Send
+        self, scope: Message, receive: Receive, send: Send, *, endpoint: Endpoint, model: str | None, request_id: str
     ) -> None:
         """Answer one request to `endpoint`, whose path may name the model."""
         downstream = AsgiDownstream(request_id, is_buffered=scope["http_version"] == "1.0")

@@ -92,9 +92,12 @@ class GeminiModelList(BaseModel):
     models: list[GeminiModel]
 
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many to show; all of them without it")]
-AfterId = Annotated[str | None, Query(description="Show those that follow this id (Anthropic's paging)")]
-BeforeId = Annotated[str | None, Query(description="Show those before this id (Anthropic's paging)")]
+class Paging(BaseModel):
+    """Anthropic's way through a list."""
+
+    limit: int = Field(default=1000, ge=1, le=1000, description="How many to show")
+    after_id: str | None = Field(default=None, description="Show those that follow this id")
+    before_id: str | None = Field(default=None, description="Show those before this id")
 
 
 GOOGLE = "x-goog-api-client"
@@ -106,12 +109,7 @@ public = APIRouter(tags=["Models"])
 
 @router.get("/v1/models", summary="List models")
 async def list_models(
-    request: Request,
-    services: Served,
-    principal: ModelsRead,
-    limit: Limit = 1000,
-    after_id: AfterId = None,
-    before_id: BeforeId = None,
+    request: Request, services: Served, principal: ModelsRead, paging: Annotated[Paging, Query()]
 ) -> ModelList | GeminiModelList:
     """Every model that can be called here and now, with its price; only those that the key may use.
 
@@ -119,7 +117,7 @@ async def list_models(
     """
     if GOOGLE in request.headers:
         return _gemini_listing(services, principal)
-    return _page(_listing(services, principal, ENDPOINTS).data, limit, after_id, before_id)
+    return _page(_listing(services, principal, ENDPOINTS).data, paging)
 
 
 @router.get("/v1beta/models", summary="List models as Gemini's clients do")
@@ -167,17 +165,18 @@ def _listing(services: Services, principal: Principal | None, endpoints: Sequenc
     return ModelList(data=[entry for entry in entries if entry is not None])
 
 
-def _page(entries: list[ModelEntry], limit: int, after_id: str | None, before_id: str | None) -> ModelList:
-    """One page of a list; an id that is not in it is no bound."""
+def _page(entries: list[ModelEntry], paging: Paging) -> ModelList:
+    """One page of a list: what follows one id, or what leads up to another; an id that is not in it is no bound."""
     ids = [entry.id for entry in entries]
-    start = ids.index(after_id) + 1 if after_id in ids else 0
-    end = ids.index(before_id) if before_id in ids else len(ids)
-    if before_id in ids and after_id not in ids:
-        start = max(start, end - limit)  # Anthropic's `before_id` gives the page that ends there
-    shown = entries[start : min(end, start + limit)]
+    if paging.before_id in ids:
+        before = entries[: ids.index(paging.before_id)]
+        shown, has_more = before[-paging.limit :], len(before) > paging.limit
+    else:
+        after = entries[ids.index(paging.after_id) + 1 :] if paging.after_id in ids else entries
+        shown, has_more = after[: paging.limit], len(after) > paging.limit
     return ModelList(
         data=shown,
-        has_more=start + len(shown) < end or (before_id in ids and start > 0),
+        has_more=has_more,
         first_id=shown[0].id if shown else None,
         last_id=shown[-1].id if shown else None,
     )

@@ -17,7 +17,6 @@ from hypereal.kit.upstream import Origin, Pool, UpstreamClient
 from hypereal.providers.base import Adapter, Address, Failure, Headers
 from hypereal.wire import CODECS, DIALECTS
 from hypereal.wire.base import Dialect, Envelope, Kind, Renames
-from hypereal.wire.conversation import Aim
 from hypereal.wire.translate import Translation
 
 
@@ -43,24 +42,19 @@ class Route:
     drop: frozenset[str]
     rename: Renames
 
-    def request(self, envelope: Envelope, request_id: str) -> tuple[bytes, bytes]:
-        """Head and body of a request to this target, made from what the client sent."""
+    def request(self, envelope: Envelope) -> tuple[bytes, bytes] | Failure:
+        """Head, up to what differs between requests, and body of a request, made from what the client sent."""
         body = self.dialect.build(envelope, self.target.model, drop=self.drop, rename=self.rename)
-        forwarded = () if self.is_translated else envelope.headers
+        if not envelope.headers and not self.adapter.signs:
+            return self.heads[envelope.stream], body
+        address = self.addresses[envelope.stream]
+        headers = _merged(address, () if self.is_translated else envelope.headers)
         if self.adapter.signs:
-            head, body = self._signed(envelope.stream, forwarded, body)
-        elif forwarded:
-            address = self.addresses[envelope.stream]
-            head = _head(address, {**dict(address.headers), **dict(forwarded)})
-        else:
-            head = self.heads[envelope.stream]
-        return b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request_id.encode(), len(body)), body
-
-    def _signed(self, stream: bool, forwarded: Headers, body: bytes) -> tuple[bytes, bytes]:  # noqa: FBT001
-        address = self.addresses[stream]
-        headers = {**dict(address.headers), **dict(forwarded)}
-        prepared = self.adapter.prepare(self.target, path=address.path, headers=headers, body=body)
-        return _head(address, prepared.headers), prepared.body
+            prepared = self.adapter.prepare(self.target, path=address.path, headers=headers, body=body)
+            if isinstance(prepared, Failure):
+                return prepared
+            headers, body = prepared.headers, prepared.body
+        return _head(address, headers), body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +129,15 @@ class Routes:
 
 
 def _translation(way: Way, dialect: str) -> Translation:
-    client = FORMATS.get(dialect, dialect)
-    aim = Aim(
-        model=way.target.model,
+    return Translation(
+        client=DIALECTS[dialect],
+        client_codec=CODECS[FORMATS.get(dialect, dialect)],
+        upstream=DIALECTS[way.dialect],
+        upstream_codec=CODECS[way.dialect],
         max_output_tokens=way.model.max_output_tokens,
         default_output_tokens=way.model.default_output_tokens,
+        takes_custom_tools=way.target.upstream.option("custom_tools") == "yes",
     )
-    return Translation(DIALECTS[dialect], CODECS[client], DIALECTS[way.dialect], CODECS[way.dialect], aim)
 
 
 def _merged(address: Address, given: Headers = ()) -> Headers:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hypereal.wire.base import Dialect, Endpoint, Family, Kind
+from hypereal.wire.base import Counter, Dialect, Endpoint, Family, Kind
+from hypereal.wire.codec import Codec
 from hypereal.wire.native_chat import NativeChat
 from hypereal.wire.openai_chat.native import OpenAIDialect
 
@@ -29,4 +30,10 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     }
 )
 
-__all__ = ["DIALECTS", "ENDPOINTS", "Dialect", "Endpoint", "Family", "Kind"]
+CODECS: Mapping[str, Codec] = MappingProxyType({})
+"""The formats that can be translated into one another."""
+
+COUNTERS: Mapping[str, Counter] = MappingProxyType({})
+"""The dialects of endpoints that count tokens."""
+
+__all__ = ["CODECS", "COUNTERS", "DIALECTS", "ENDPOINTS", "Dialect", "Endpoint", "Family", "Kind"]

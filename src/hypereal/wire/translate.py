@@ -12,9 +12,20 @@ import msgspec
 from hypereal.errors import HyperealError, UpstreamFailed
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
-from hypereal.wire.base import BARE, Answer, Context, Dialect, Endpoint, Envelope, Garbage, Renames, StreamDialect, Usage
+from hypereal.wire.base import (
+    BARE,
+    Answer,
+    Context,
+    Dialect,
+    Endpoint,
+    Envelope,
+    Garbage,
+    Renames,
+    StreamDialect,
+    Usage,
+)
 from hypereal.wire.codec import Codec, EventReader, EventWriter
-from hypereal.wire.conversation import Aim, Conversation, Reply
+from hypereal.wire.conversation import Aim, Reply
 from hypereal.wire.custom_tools import CustomCalls, as_functions, custom_names, restore
 from hypereal.wire.events import Event, Failed, Finished, fold, unfold
 
