@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ from hypereal.catalog.files import builtin_rows, read_rows
 from hypereal.catalog.live import Surroundings
 from hypereal.catalog.reload import CatalogueSource
 from hypereal.db import open_engine
+from hypereal.gateway.affinity import Affinity
 from hypereal.gateway.failover import Failover
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.gateway.plan import Planner
@@ -190,6 +192,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         planner=Planner(
             lambda: source.current,
             routes,
+            Affinity(time.monotonic),
             default_chat_model=settings.default_chat_model,
             cross_format=settings.cross_format,
         ),

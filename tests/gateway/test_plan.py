@@ -12,6 +12,7 @@ from hypereal.billing import pricing
 from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.types import Intent, Model, Price, Target, Upstream
 from hypereal.errors import Forbidden, HyperealError, InvalidRequest, NoUpstream, UnknownModel, WrongEndpoint
+from hypereal.gateway.affinity import Affinity
 from hypereal.gateway.breaker import FAILURES_TO_OPEN
 from hypereal.gateway.plan import Plan, Planner, Refusal
 from hypereal.gateway.routes import Routes
@@ -93,7 +94,8 @@ def new_routes() -> Routes:
 
 def planner(routes: Routes | None = None, **fields: Any) -> Planner:
     defaults: dict[str, Any] = {"default_chat_model": "small", "cross_format": False}
-    return Planner(lambda: CATALOGUE, routes or new_routes(), **{**defaults, **fields})
+    affinity = Affinity(lambda: 0.0)
+    return Planner(lambda: CATALOGUE, routes or new_routes(), affinity, **{**defaults, **fields})
 
 
 def planned(path: str, principal: Principal = ANYBODY, *, by: Planner | None = None, **fields: Any) -> Plan:
@@ -178,7 +180,7 @@ def test_an_intent_takes_the_cheapest_healthy_model() -> None:
 
 def test_ways_are_the_models_own_then_those_of_its_fallbacks() -> None:
     plan = planned(CHAT, model="falling")
-    ways = [(route.model.id, route.target.upstream.id, route.target.model) for route in plan.ways.routes]
+    ways = [(route.model.id, route.target.upstream.id, route.target.model) for route in plan.routes]
     assert ways == [("falling", "one", "f"), ("large", "two", "l"), ("small", "one", "s"), ("small", "two", "s2")]
 
 
@@ -218,7 +220,7 @@ def test_routes_are_made_once_for_a_revision_and_keep_their_breakers() -> None:
 
 
 def test_a_route_has_the_head_of_its_requests_ready() -> None:
-    plain, secure = planned(CHAT, model="small").ways.routes
+    plain, secure = planned(CHAT, model="small").routes
     lines = plain.heads[0].decode().split("\r\n")
     assert lines[:2] == ["POST /chat HTTP/1.1", "host: one.test"]
     assert "authorization: Bearer s3cret" in lines

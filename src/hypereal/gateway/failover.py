@@ -29,6 +29,8 @@ from hypereal.providers.base import Failure, FailureKind
 from hypereal.wire.base import Answer, Garbage
 
 TRIES_PER_TARGET = 2
+_EVENT_STARTS = (b"data:", b"event:", b":", b"id:")
+"""How a body begins that is a stream of events although one object was asked for; JSON never does."""
 SMALL_BODY_BYTES = 32_768  # up to here one copy is cheaper than handing the socket two pieces
 BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
@@ -84,7 +86,7 @@ class Failover:
 
     async def run(self, exchange: Exchange) -> Result:
         """Try the plan's routes in order, one retry each; the answer, or the failure that ended it."""
-        for route in exchange.plan.ways.routes:
+        for route in exchange.plan.routes:
             if not route.breaker.allows(self._watch.time()):
                 continue
             exchange.route = route
@@ -203,10 +205,14 @@ class Failover:
             return route.adapter.classify(whole.status, header_map(whole.head), whole.body)
         if not whole.body:
             return Failure(kind=FailureKind.EMPTY, message="the upstream sent an empty answer", retry_same=True)
-        if plan.envelope.stream:
-            return Failure(kind=FailureKind.GARBAGE, message="the upstream did not stream", retry_same=True)
+        body = whole.body
         try:
-            answer = route.dialect.read_answer(whole.body)
+            if not plan.envelope.stream and body.lstrip()[:6].startswith(_EVENT_STARTS):
+                body, answer = route.fold(plan.envelope, body)
+            else:
+                answer = route.dialect.read_answer(body)
+                if plan.envelope.stream:
+                    route.check_unfolds(body)
         except Garbage as exc:
             message = f"the upstream's answer is malformed: {exc}"
             return Failure(kind=FailureKind.GARBAGE, message=message, retry_same=True)
@@ -214,7 +220,7 @@ class Failover:
             return Failure(kind=FailureKind.SERVER_ERROR, message=f"the upstream sent: {answer.error}", retry_same=True)
         if answer.is_empty:
             return Failure(kind=FailureKind.EMPTY, message="the upstream sent an empty answer", retry_same=True)
-        return Answered(answer, whole.body)
+        return Answered(answer, body)
 
 
 def to_error(final: Failure, failures: list[Failure]) -> HyperealError:

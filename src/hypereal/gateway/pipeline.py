@@ -41,6 +41,7 @@ from hypereal.identity.principal import Principal
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.drive import in_task
 from hypereal.kit.money import ZERO, Micro, credits_number, credits_text
+from hypereal.kit.sse import split_events
 from hypereal.kit.watch import Watch
 from hypereal.limits.counters import Limited
 from hypereal.limits.windows import Windows
@@ -50,6 +51,8 @@ from hypereal.wire.base import BARE, EVENT_STREAM, Context, Endpoint, Kind, Usag
 from hypereal.wire.families import render
 from hypereal.wire.fields import likely_input
 
+PATIENCE_S = 60
+"""Clients are told not to try again by themselves where they would have to wait for longer."""
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
 
 log = structlog.get_logger(__name__)
@@ -209,12 +212,18 @@ class Pipeline:
             self._end_failed(call, exchange, result)
         elif isinstance(result, Answered) and route is not None:
             bill = bill_answer(plan, route, result.answer)
+            self._note_cache(plan, route, bill)
             wanted = self._chargeable(call, bill.cost, route.model.price)
             if not self._covers(call, wanted):
                 await self._extend(call, wanted)
-            self._answer(call, exchange, route, result.body, bill, charged=self._charge(call, wanted))
+            charged = self._charge(call, wanted)
+            if plan.envelope.stream:
+                self._answer_as_stream(call, exchange, route, result.body, bill, charged=charged)
+            else:
+                self._answer(call, exchange, route, result.body, bill, charged=charged)
         elif isinstance(result, Streamed) and route is not None and relay is not None:
             bill = bill_stream(plan, route, relay, result)
+            self._note_cache(plan, route, bill)
             wanted = self._chargeable(call, bill.cost, route.model.price)
             if not self._covers(call, wanted):
                 await self._extend(call, wanted)
@@ -225,7 +234,7 @@ class Pipeline:
         exchange = call.exchange = Exchange(
             request_id=call.request_id, plan=plan, downstream=call.downstream, commit=_never_streams
         )
-        result: Result | None = await self._failover.run(exchange) if plan.ways.routes else None
+        result: Result | None = await self._failover.run(exchange) if plan.routes else None
         gone = result is GONE
         record = call.settlement(
             now=self._watch.time(),
@@ -240,6 +249,11 @@ class Pipeline:
         else:
             body = COUNTERS[plan.envelope.endpoint.dialect].render_count(likely_input(plan.envelope.input_estimate))
             call.downstream.respond(200, fields, body)
+
+    def _note_cache(self, plan: Plan, route: Route, bill: Bill) -> None:
+        """Remember who holds the cache of a session that could also be served elsewhere."""
+        if plan.affinity_key is not None and (bill.usage.cache_read or bill.usage.cache_write):
+            self._planner.affinity.note(plan.affinity_key, route.target.upstream.id)
 
     def _commit(self, call: Call) -> None:
         """A stream has begun: from here on the answer is owed for, whatever becomes of this process."""
@@ -272,6 +286,25 @@ class Pipeline:
             b"hit" if usage.cache_read else b"miss",
         )
         call.downstream.respond(200, fields, body)
+
+    def _answer_as_stream(
+        self, call: Call, exchange: Exchange, route: Route, answer: bytes, bill: Bill, *, charged: Micro
+    ) -> None:
+        """The upstream answered a streaming request in one piece."""
+        envelope, usage = exchange.plan.envelope, bill.usage
+        stream = route.dialect.stream(envelope)
+        events, _ = split_events(route.unfold(envelope, answer, usage, charged))
+        shown = [stream.edit(event) if stream.rewrites_events else event for event in events[:-1]]
+        shown.append(stream.close(events[-1], bill.answer, usage, charged))
+        status = CLIENT_CLOSED if call.downstream.is_gone else 200
+        self._settle(
+            call,
+            usage,
+            call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
+        )
+        call.downstream.open_stream(_answer_fields(call, exchange, route), stream.content_type)
+        call.downstream.send(b"".join(shown))
+        call.downstream.close_stream()
 
     def _end_stream(self, call: Call, relay: StreamRelay, result: Streamed, bill: Bill, charged: Micro) -> None:
         """End the client's stream: as the upstream did, or with one clean error."""
@@ -430,6 +463,8 @@ def _refuse(
 ) -> None:
     if error.retry_after_s is not None:
         fields += b"retry-after: %d\r\n" % error.retry_after_s
+    if (error.blame == "client" and not error.retryable) or (error.retry_after_s or 0) > PATIENCE_S:
+        fields += b"x-should-retry: false\r\n"
     if isinstance(error, Unauthorized):
         fields += b"www-authenticate: Bearer\r\n"
     downstream.respond(error.status, fields, render(endpoint.family, error, request_id))

@@ -11,7 +11,8 @@ from hypereal.billing import pricing
 from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.types import Model
 from hypereal.errors import Forbidden, HyperealError, InvalidRequest, NoUpstream, UnknownModel, WrongEndpoint
-from hypereal.gateway.routes import Routes, Ways
+from hypereal.gateway.affinity import Affinity, Key, affinity_key
+from hypereal.gateway.routes import Route, Routes, Ways
 from hypereal.identity.principal import Principal
 from hypereal.kit.money import ZERO, Micro
 from hypereal.wire import DIALECTS
@@ -23,13 +24,15 @@ NAME_CHARACTERS = 100  # of a name that we do not know: it is somebody else's te
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request will do: `hold` covers the dearest way of serving it; `tokens` is for the token window."""
+    """What a request will do: ask `routes` in order. `hold` covers the dearest of them; `tokens` is for the token
+    window. `affinity_key` says whose cache may be found where, if there is a choice."""
 
     envelope: Envelope
     model: Model
-    ways: Ways
+    routes: tuple[Route, ...]
     hold: Micro
     tokens: int
+    affinity_key: Key | None = None
 
     def likely_usage(self, output: int) -> Usage:
         """Usage that nobody counted: the input by the size of the request, and `output` tokens."""
@@ -51,12 +54,14 @@ class Planner:
         self,
         catalogue: Callable[[], Catalogue],
         routes: Routes,
+        affinity: Affinity,
         *,
         default_chat_model: str,
         cross_format: bool,
     ) -> None:
         self._catalogue = catalogue
         self._routes = routes
+        self.affinity = affinity
         self._default_chat_model = default_chat_model
         self._cross_format = cross_format
         self._revision: str | None = None
@@ -99,10 +104,11 @@ class Planner:
         self._known[envelope.model, endpoint.path] = model, ways
         return model, ways
 
-    @staticmethod
-    def _price(envelope: Envelope, model: Model, ways: Ways) -> Plan:
+    def _price(self, envelope: Envelope, model: Model, ways: Ways) -> Plan:
+        routes = ways.routes
         if envelope.endpoint.kind is Kind.COUNT:
-            return Plan(envelope=envelope, model=model, ways=ways, hold=ZERO, tokens=0)
+            return Plan(envelope=envelope, model=model, routes=routes, hold=ZERO, tokens=0)
+        key = affinity_key(model.id, envelope) if len(routes) > 1 else None
         output = envelope.max_output_tokens or model.default_output_tokens
         hold = pricing.estimate(ways.prices[0], envelope.input_estimate, output, choices=envelope.choices)
         for price in ways.prices[1:]:
@@ -110,9 +116,10 @@ class Planner:
         return Plan(
             envelope=envelope,
             model=model,
-            ways=ways,
+            routes=self.affinity.prefer(routes, key) if key is not None else routes,
             hold=hold,
             tokens=envelope.input_estimate + output * envelope.choices,
+            affinity_key=key,
         )
 
     def _model(self, catalogue: Catalogue, envelope: Envelope) -> Model | HyperealError:

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from hypereal import __version__
 from hypereal.catalog.resolve import FORMATS, Catalogue
 from hypereal.catalog.types import Model, Price, Target, Way
 from hypereal.gateway.breaker import Breaker
+from hypereal.kit.money import Micro
 from hypereal.kit.upstream import Origin, Pool, UpstreamClient
 from hypereal.providers.base import Adapter, Address, Failure, Headers
 from hypereal.wire import CODECS, DIALECTS
-from hypereal.wire.base import Dialect, Envelope, Kind, Renames
-from hypereal.wire.translate import Translation
+from hypereal.wire.anthropic.breakpoints import insert_breakpoints, reads_cache_option
+from hypereal.wire.base import Answer, Dialect, Envelope, Garbage, Kind, Renames, Usage
+from hypereal.wire.codec import Codec
+from hypereal.wire.fields import read_fields
+from hypereal.wire.translate import Translation, fold_stream, unfold_reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +32,8 @@ class Route:
 
     `dialect` is how the client's request becomes the target's, and the answer the client's. `addresses` and `heads`
     are for requests answered whole and for streams; a head ends before the fields that differ between requests.
-    `fields` are those that an answer to the client carries.
+    `fields` are those that an answer to the client carries. `codec` is that of the target's format, where it has one;
+    `caches_from` the least prefix, in tokens, that the target caches where it is told to, zero where it is not.
     """
 
     model: Model
@@ -41,10 +48,12 @@ class Route:
     fields: bytes
     drop: frozenset[str]
     rename: Renames
+    codec: Codec | None = None
+    caches_from: int = 0
 
     def request(self, envelope: Envelope) -> tuple[bytes, bytes] | Failure:
         """Head, up to what differs between requests, and body of a request, made from what the client sent."""
-        body = self.dialect.build(envelope, self.target.model, drop=self.drop, rename=self.rename)
+        body = self._cached(envelope) if self.caches_from else self._built(envelope)
         if not envelope.headers and not self.adapter.signs:
             return self.heads[envelope.stream], body
         address = self.addresses[envelope.stream]
@@ -55,6 +64,46 @@ class Route:
                 return prepared
             headers, body = prepared.headers, prepared.body
         return _head(address, headers), body
+
+    def _built(self, envelope: Envelope) -> bytes:
+        return self.dialect.build(envelope, self.target.model, drop=self.drop, rename=self.rename)
+
+    def _cached(self, envelope: Envelope) -> bytes:
+        """The body with cache breakpoints, where the client set none and did not say that it wants none."""
+        if not reads_cache_option(envelope.fields):
+            return self._built(envelope)
+        if self.is_translated:
+            body = self._built(envelope)
+            fields = read_fields(body)
+            marked = insert_breakpoints(fields, min_tokens=self.caches_from) if isinstance(fields, dict) else None
+            return msgspec.json.encode(marked) if marked is not None else body
+        marked = insert_breakpoints(envelope.fields, min_tokens=self.caches_from)
+        if marked is not None:
+            envelope = msgspec.structs.replace(envelope, fields=marked, body=msgspec.json.encode(marked))
+        return self._built(envelope)
+
+    def fold(self, envelope: Envelope, body: bytes) -> tuple[bytes, Answer]:
+        """A stream that came where one object was asked for, as that object; raises `Garbage`."""
+        if self.codec is None:
+            raise Garbage("a stream")
+        reply = fold_stream(self.codec, body)
+        folded = self.codec.write_reply(reply, envelope, reply.usage or Usage())
+        read = self.dialect.read_answer(folded)
+        return folded, msgspec.structs.replace(
+            read, usage=reply.usage, output_bytes=len(folded), is_empty=not reply.blocks
+        )
+
+    def check_unfolds(self, body: bytes) -> None:
+        """Raise `Garbage` unless `unfold` can take an answer."""
+        if self.codec is None:
+            raise Garbage("no stream")
+        self.codec.read_reply(body)
+
+    def unfold(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
+        """One object that came where a stream was asked for, as the stream that the target might have sent."""
+        if self.codec is None:
+            raise Garbage("no stream")
+        return unfold_reply(self.codec, self.codec.read_reply(body), envelope, usage, charged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +174,8 @@ class Routes:
             fields=fields.encode("latin-1", "replace"),
             drop=upstream.drop,
             rename=upstream.renames(way.dialect),
+            codec=CODECS.get(way.dialect),
+            caches_from=way.model.min_cache_tokens or 0 if way.dialect == "anthropic" else 0,
         )
 
 
