@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hypereal.wire.base import Dialect, Endpoint, Family, Kind
+from hypereal.wire.codec import Codec
 from hypereal.wire.native_chat import NativeChat
+from hypereal.wire.openai_chat.codec import ChatCodec
 from hypereal.wire.openai_chat.native import OpenAIDialect
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -29,4 +31,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     }
 )
 
-__all__ = ["DIALECTS", "ENDPOINTS", "Dialect", "Endpoint", "Family", "Kind"]
+CODECS: Mapping[str, Codec] = MappingProxyType({"openai_chat": ChatCodec()})
+"""The formats that translate into each other, by the names of their dialects."""
+
+__all__ = ["CODECS", "DIALECTS", "ENDPOINTS", "Codec", "Dialect", "Endpoint", "Family", "Kind"]
