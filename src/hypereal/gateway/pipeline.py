@@ -293,7 +293,7 @@ class Pipeline:
         """The upstream answered a streaming request in one piece."""
         envelope, usage = exchange.plan.envelope, bill.usage
         stream = route.dialect.stream(envelope)
-        events, _ = split_events(route.unfold(envelope, answer, usage, charged))
+        events, _ = split_events(route.unfold(envelope, answer, usage))
         shown = [stream.edit(event) if stream.rewrites_events else event for event in events[:-1]]
         shown.append(stream.close(events[-1], bill.answer, usage, charged))
         status = CLIENT_CLOSED if call.downstream.is_gone else 200

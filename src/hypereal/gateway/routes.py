@@ -15,7 +15,6 @@ from hypereal import __version__
 from hypereal.catalog.resolve import FORMATS, Catalogue
 from hypereal.catalog.types import Model, Price, Target, Way
 from hypereal.gateway.breaker import Breaker
-from hypereal.kit.money import Micro
 from hypereal.kit.upstream import Origin, Pool, UpstreamClient
 from hypereal.providers.base import Adapter, Address, Failure, Headers
 from hypereal.wire import CODECS, DIALECTS
@@ -23,7 +22,7 @@ from hypereal.wire.anthropic.breakpoints import insert_breakpoints, reads_cache_
 from hypereal.wire.base import Answer, Dialect, Envelope, Garbage, Kind, Renames, Usage
 from hypereal.wire.codec import Codec
 from hypereal.wire.fields import read_fields
-from hypereal.wire.translate import Translation, fold_stream, unfold_reply
+from hypereal.wire.translate import Translation, fold_stream, unfold_answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +85,8 @@ class Route:
         """A stream that came where one object was asked for, as that object; raises `Garbage`."""
         if self.codec is None:
             raise Garbage("a stream")
-        reply = fold_stream(self.codec, body)
-        folded = self.codec.write_reply(reply, envelope, reply.usage or Usage())
-        read = self.dialect.read_answer(folded)
-        return folded, msgspec.structs.replace(
-            read, usage=reply.usage, output_bytes=len(folded), is_empty=not reply.blocks
-        )
+        folded = fold_stream(self.codec, body, envelope)
+        return folded, self.dialect.stream(envelope).read(body, len(body))
 
     def check_unfolds(self, body: bytes) -> None:
         """Raise `Garbage` unless `unfold` can take an answer."""
@@ -99,11 +94,11 @@ class Route:
             raise Garbage("no stream")
         self.codec.read_reply(body)
 
-    def unfold(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
+    def unfold(self, envelope: Envelope, body: bytes, usage: Usage) -> bytes:
         """One object that came where a stream was asked for, as the stream that the target might have sent."""
         if self.codec is None:
             raise Garbage("no stream")
-        return unfold_reply(self.codec, self.codec.read_reply(body), envelope, usage, charged)
+        return unfold_answer(self.codec, body, envelope, usage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

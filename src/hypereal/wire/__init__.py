@@ -11,6 +11,7 @@ from types import MappingProxyType
 from hypereal.wire.base import Counter, Dialect, Endpoint, Family, Kind
 from hypereal.wire.codec import Codec
 from hypereal.wire.native_chat import NativeChat
+from hypereal.wire.openai_chat.codec import ChatCodec
 from hypereal.wire.openai_chat.native import OpenAIDialect
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -30,10 +31,10 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     }
 )
 
-CODECS: Mapping[str, Codec] = MappingProxyType({})
-"""The formats that can be translated into one another."""
+CODECS: Mapping[str, Codec] = MappingProxyType({"openai_chat": ChatCodec()})
+"""The formats that translate into each other, by the names of their dialects."""
 
 COUNTERS: Mapping[str, Counter] = MappingProxyType({})
 """The dialects of endpoints that count tokens."""
 
-__all__ = ["CODECS", "COUNTERS", "DIALECTS", "ENDPOINTS", "Dialect", "Endpoint", "Family", "Kind"]
+__all__ = ["CODECS", "COUNTERS", "DIALECTS", "ENDPOINTS", "Codec", "Counter", "Dialect", "Endpoint", "Family", "Kind"]

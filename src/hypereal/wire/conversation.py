@@ -40,13 +40,15 @@ class Text(msgspec.Struct, frozen=True, tag="text"):
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True, tag="media"):
-    """A file inline (`data`, base64), by address, or by the id of an upload at its provider (`file_id`)."""
+    """A file inline (`data`, base64), by address, or by the id of an upload at its provider (`file_id`), which means
+    something only to `origin`."""
 
     kind: MediaKind
     media_type: str | None = None
     data: str | None = None
     url: str | None = None
     file_id: str | None = None
+    origin: str | None = None
     name: str | None = None
     detail: str | None = None
     cache: Any = None

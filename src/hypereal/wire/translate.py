@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from hypereal.errors import HyperealError, UpstreamFailed
-from hypereal.kit.money import Micro
+from hypereal.kit.money import ZERO, Micro
 from hypereal.kit.sse import split_events
 from hypereal.wire.base import (
     BARE,
@@ -25,7 +25,7 @@ from hypereal.wire.base import (
     Usage,
 )
 from hypereal.wire.codec import Codec, EventReader, EventWriter
-from hypereal.wire.conversation import Aim, Reply
+from hypereal.wire.conversation import Aim
 from hypereal.wire.custom_tools import CustomCalls, as_functions, custom_names, restore
 from hypereal.wire.events import Event, Failed, Finished, fold, unfold
 
@@ -199,17 +199,24 @@ def _whole_events(payload: bytes) -> list[bytes]:
     return [*events, rest.rstrip(b"\n") + b"\n\n"] if rest.strip() else events
 
 
-def fold_stream(codec: Codec, body: bytes) -> Reply:
-    """The answer in an event stream that came where one object was asked for; raises `Garbage` when it is not whole."""
+def fold_stream(codec: Codec, body: bytes, envelope: Envelope) -> bytes:
+    """The object that an upstream ought to have sent in place of the event stream in `body`; raises `Garbage` when that
+    is not whole.
+
+    It is in the upstream's own format, so it is read and shown like any other answer, translated or not. Where the
+    stream had no usage the object claims zeros: bill by what `StreamReading.read` finds in `body`.
+    """
     reader = codec.reader()
     events = [told for event in _whole_events(body) for told in reader.read(event)]
     reply = fold([*events, *reader.end()])
     if isinstance(reply, Failed):
         raise Garbage(reply.message)
-    return reply
+    return codec.write_reply(reply, envelope, reply.usage or Usage())
 
 
-def unfold_reply(codec: Codec, reply: Reply, envelope: Envelope, usage: Usage, charged: Micro) -> bytes:
-    """The stream, up to its terminal event, for a client that asked for one and whose upstream sent one object."""
+def unfold_answer(codec: Codec, body: bytes, envelope: Envelope, usage: Usage) -> bytes:
+    """The event stream that an upstream ought to have sent in place of the object in `body`, in the upstream's own
+    format; raises `Garbage` for what is no answer."""
+    reply = codec.read_reply(body)
     writer = codec.writer(envelope)
-    return b"".join(map(writer.write, unfold(reply))) + writer.end(usage, charged)
+    return b"".join(map(writer.write, unfold(reply))) + writer.end(usage, ZERO)
