@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hypereal.wire.anthropic import HEADERS as ANTHROPIC_HEADERS
+from hypereal.wire.anthropic import AnthropicCount, AnthropicMessages
 from hypereal.wire.base import Dialect, Endpoint, Family, Kind
 from hypereal.wire.native_chat import NativeChat
 from hypereal.wire.openai_chat.native import OpenAIDialect
@@ -18,6 +20,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(path="/v1/embeddings", kind=Kind.EMBEDDING, dialect="openai_embedding", family=Family.OPENAI),
     Endpoint(path="/v1/chat", kind=Kind.CHAT, dialect="native_chat", family=Family.NATIVE, stream_default=True),
     Endpoint(path="/v1/spicy-chat", kind=Kind.CHAT, dialect="native_chat", family=Family.NATIVE, stream_default=True),
+    Endpoint(
+        path="/v1/messages",
+        kind=Kind.CHAT,
+        dialect="anthropic",
+        family=Family.ANTHROPIC,
+        headers=ANTHROPIC_HEADERS,
+    ),
+    Endpoint(
+        path="/v1/messages/count_tokens",
+        kind=Kind.COUNT,
+        dialect="anthropic_count",
+        family=Family.ANTHROPIC,
+        headers=ANTHROPIC_HEADERS,
+    ),
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
@@ -26,6 +42,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "openai_completion": OpenAIDialect("prompt"),
         "openai_embedding": OpenAIDialect("input", streams=False),
         "native_chat": NativeChat(),
+        "anthropic": AnthropicMessages(),
+        "anthropic_count": AnthropicCount(),
     }
 )
 
