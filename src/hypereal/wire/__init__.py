@@ -1,6 +1,7 @@
 """The wire formats, and `ENDPOINTS`: the table of contents of the product.
 
-Pure: bytes to meaning and back. A new path for a known format is one line here; a new format is one file and its lines.
+Pure: bytes to meaning and back. A new path for a known format is one line here; a new format is one folder and its
+lines.
 """
 
 from __future__ import annotations
@@ -8,19 +9,72 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hypereal.wire import anthropic, gemini, openai_responses
 from hypereal.wire.base import Counter, Dialect, Endpoint, Family, Kind
 from hypereal.wire.codec import Codec
+from hypereal.wire.gemini_or_chat import GeminiOrChat
 from hypereal.wire.native_chat import NativeChat
 from hypereal.wire.openai_chat.codec import ChatCodec
 from hypereal.wire.openai_chat.native import OpenAIDialect
 
+
+def _openai(path: str, kind: Kind, dialect: str) -> Endpoint:
+    return Endpoint(path=path, kind=kind, dialect=dialect, family=Family.OPENAI)
+
+
+def _native(path: str) -> Endpoint:
+    return Endpoint(path=path, kind=Kind.CHAT, dialect="native_chat", family=Family.NATIVE, stream_default=True)
+
+
+def _anthropic(path: str, kind: Kind, dialect: str) -> Endpoint:
+    return Endpoint(path=path, kind=kind, dialect=dialect, family=Family.ANTHROPIC, headers=anthropic.HEADERS)
+
+
+def _responses(path: str, kind: Kind, dialect: str) -> Endpoint:
+    return Endpoint(path=path, kind=kind, dialect=dialect, family=Family.OPENAI, headers=openai_responses.HEADERS)
+
+
+def _gemini(verb: str, kind: Kind, dialect: str, *, streams: bool = False) -> tuple[Endpoint, ...]:
+    """A verb on each of the paths that Google's clients know."""
+    return tuple(
+        Endpoint(
+            path=f"{version}/models/{{model}}:{verb}",
+            kind=kind,
+            dialect=dialect,
+            family=Family.GEMINI,
+            stream_default=streams,
+        )
+        for version in ("/v1beta", "/v1", "/v1/gemini/v1beta", "/v1/gemini")
+    )
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint(path="/v1/chat/completions", kind=Kind.CHAT, dialect="openai_chat", family=Family.OPENAI),
-    Endpoint(path="/v1/completions", kind=Kind.COMPLETION, dialect="openai_completion", family=Family.OPENAI),
-    Endpoint(path="/v1/embeddings", kind=Kind.EMBEDDING, dialect="openai_embedding", family=Family.OPENAI),
-    Endpoint(path="/v1/chat", kind=Kind.CHAT, dialect="native_chat", family=Family.NATIVE, stream_default=True),
-    Endpoint(path="/v1/spicy-chat", kind=Kind.CHAT, dialect="native_chat", family=Family.NATIVE, stream_default=True),
+    _openai("/v1/chat/completions", Kind.CHAT, "openai_chat"),
+    _openai("/v1/completions", Kind.COMPLETION, "openai_completion"),
+    _openai("/v1/embeddings", Kind.EMBEDDING, "openai_embedding"),
+    _native("/v1/chat"),
+    _native("/v1/spicy-chat"),
+    _responses("/v1/responses", Kind.CHAT, "openai_responses"),
+    _responses("/v1/codex/responses", Kind.CHAT, "openai_responses"),
+    _responses("/v1/responses/compact", Kind.COMPACT, "openai_responses_compact"),
+    _responses("/v1/codex/responses/compact", Kind.COMPACT, "openai_responses_compact"),
+    _responses("/v1/responses/input_tokens", Kind.COUNT, "openai_responses_count"),
+    _anthropic("/v1/messages", Kind.CHAT, "anthropic"),
+    _anthropic("/v1/messages/count_tokens", Kind.COUNT, "anthropic_count"),
+    Endpoint(path="/v1/gemini", kind=Kind.CHAT, dialect="gemini_or_chat", family=Family.GEMINI),
+    *_gemini("generateContent", Kind.CHAT, "gemini"),
+    *_gemini("streamGenerateContent", Kind.CHAT, "gemini", streams=True),
+    *_gemini("countTokens", Kind.COUNT, "gemini_count"),
 )
+
+COUNTERS: Mapping[str, Counter] = MappingProxyType(
+    {
+        "anthropic_count": anthropic.AnthropicCount(),
+        "gemini_count": gemini.GeminiCount(),
+        "openai_responses_count": openai_responses.CountDialect(),
+    }
+)
+"""The dialects of endpoints that count tokens."""
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
@@ -28,13 +82,23 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         "openai_completion": OpenAIDialect("prompt"),
         "openai_embedding": OpenAIDialect("input", streams=False),
         "native_chat": NativeChat(),
+        "openai_responses": openai_responses.ResponsesDialect(),
+        "openai_responses_compact": openai_responses.CompactDialect(),
+        "anthropic": anthropic.AnthropicMessages(),
+        "gemini": gemini.GeminiDialect(),
+        "gemini_or_chat": GeminiOrChat(),
+        "gemini_chat": OpenAIDialect("messages"),
+        **COUNTERS,
     }
 )
 
-CODECS: Mapping[str, Codec] = MappingProxyType({"openai_chat": ChatCodec()})
+CODECS: Mapping[str, Codec] = MappingProxyType(
+    {
+        "openai_chat": ChatCodec(),
+        "anthropic": anthropic.AnthropicCodec(),
+        "gemini": gemini.GeminiCodec(),
+    }
+)
 """The formats that translate into each other, by the names of their dialects."""
-
-COUNTERS: Mapping[str, Counter] = MappingProxyType({})
-"""The dialects of endpoints that count tokens."""
 
 __all__ = ["CODECS", "COUNTERS", "DIALECTS", "ENDPOINTS", "Codec", "Counter", "Dialect", "Endpoint", "Family", "Kind"]

@@ -178,11 +178,15 @@ class Conversation(msgspec.Struct, kw_only=True):
 
 
 class Aim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request is written for: the model as its upstream knows it, and its limits."""
+    """What a request is written for: the model as its upstream knows it, and its limits.
+
+    `thinks_adaptively` says of one of Anthropic's that it takes `thinking: adaptive` and an effort, not a budget.
+    """
 
     model: str
     max_output_tokens: int
     default_output_tokens: int
+    thinks_adaptively: bool = False
 
 
 class Written(msgspec.Struct, frozen=True):

@@ -1,0 +1,193 @@
+"""An upstream's stream read into canonical events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hypereal.kit.sse import event_data
+from hypereal.wire.anthropic.answer import read_block, read_stop
+from hypereal.wire.anthropic.native_stream import UNREADABLE, error_text
+from hypereal.wire.anthropic.thinking import read_redacted, read_thinking
+from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
+from hypereal.wire.base import Garbage
+from hypereal.wire.conversation import Foreign, Opaque, Text, Thinking, ToolCall
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
+
+
+class _Delta(msgspec.Struct, gc=False):
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    content: msgspec.Raw | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    id: str = ""
+    model: str = ""
+    usage: msgspec.Raw | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    index: int = 0
+    delta: _Delta | None = None
+    content_block: msgspec.Raw | None = None
+    message: _Message | None = None
+    usage: msgspec.Raw | None = None
+    error: Any = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.encode
+_NO_DELTA = _Delta()
+
+
+def _data_of(event: bytes) -> bytes | None:
+    """The data of an event with a name and one line of data, which all of Anthropic's are; any other the long way."""
+    start = event.find(b"\ndata: ") + 7
+    if start > 6 and event.find(b"\n", start) == len(event) - 2:
+        return event[start:-2]
+    return event_data(event)
+
+
+class _ForeignBlock:
+    """A block that only Anthropic knows, while its parts come in."""
+
+    def __init__(self, block: Foreign) -> None:
+        self._block = block
+        self._input: list[str] = []
+        self._content: msgspec.Raw | None = None
+
+    def add(self, delta: _Delta) -> None:
+        if delta.partial_json:
+            self._input.append(delta.partial_json)
+        if delta.content is not None:
+            self._content = delta.content
+
+    def whole(self) -> Foreign:
+        """The block as it would be in a whole answer: untouched unless parts of it came later."""
+        later: dict[str, msgspec.Raw] = {}
+        if self._input:
+            later["input"] = msgspec.Raw("".join(self._input).encode())
+        if self._content is not None:
+            later["content"] = self._content
+        if not later:
+            return self._block
+        return msgspec.structs.replace(self._block, raw=_encode({**_decode_fields(self._block.raw), **later}))
+
+
+class MessagesEventReader:
+    """Reads one stream."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[int, Opaque | None] = {}
+        self._foreign: dict[int, _ForeignBlock] = {}
+        self._open: set[int] = set()
+        self._inputs: dict[int, str] = {}
+        self._started: UsageFields | None = None
+        self._reported: UsageFields | None = None
+        self._stop: str | None = None
+        self._stop_sequence: str | None = None
+        self._has_stop = False
+        self._is_over = False
+        self._readers = {
+            "message_start": self._start,
+            "content_block_start": self._start_block,
+            "content_block_stop": self._stop_block,
+            "message_delta": self._note_end,
+            "message_stop": self._finish,
+            "error": self._fail,
+        }
+
+    def read(self, event: bytes) -> list[Event]:
+        data = _data_of(event)
+        if data is None or self._is_over:
+            return []
+        try:
+            read = _decode_event(data)
+            if read.type == "content_block_delta":
+                return self._delta(read.index, read.delta or _NO_DELTA)
+            reader = self._readers.get(read.type)
+            return reader(read) if reader is not None else []
+        except (*UNREADABLE, UnicodeDecodeError) as exc:
+            raise Garbage(str(exc)) from exc
+
+    def end(self) -> list[Event]:
+        """`Finished` where only the terminal event is missing."""
+        return self._finish(None) if self._has_stop and not self._is_over else []
+
+    def _delta(self, index: int, delta: _Delta) -> list[Event]:
+        text = delta.text or delta.partial_json or delta.thinking
+        if index in self._foreign:
+            self._foreign[index].add(delta)
+        elif index in self._open:
+            if delta.signature:
+                self._tokens[index] = read_thinking("", delta.signature).opaque
+            elif text:
+                self._inputs.pop(index, None)
+                return [Delta(index, text)]
+        return []
+
+    def _start(self, read: _Event) -> list[Event]:
+        message = read.message or _Message()
+        self._started = read_usage_fields(message.usage)
+        return [Started(message.id, message.model, to_usage(self._started))]
+
+    def _start_block(self, read: _Event) -> list[Event]:
+        index = read.index
+        if index in self._open or index in self._foreign or read.content_block is None:
+            raise Garbage("a block that is open already, or none")
+        block = read_block(read.content_block)
+        if isinstance(block, Foreign):
+            self._foreign[index] = _ForeignBlock(block)
+            return []
+        self._open.add(index)
+        if block.type == "tool_use":
+            self._inputs[index] = block.arguments
+            return [BlockStarted(index, ToolCall(id=block.id or "", name=block.name or "", arguments=""))]
+        if block.type == "text":
+            return [BlockStarted(index, Text("")), *([Delta(index, block.text)] if block.text else ())]
+        if block.type == "redacted_thinking":
+            self._tokens[index] = read_redacted(block.data or "").opaque
+        elif block.signature:
+            self._tokens[index] = read_thinking("", block.signature).opaque
+        return [BlockStarted(index, Thinking()), *([Delta(index, block.thinking)] if block.thinking else ())]
+
+    def _stop_block(self, read: _Event) -> list[Event]:
+        index = read.index
+        foreign = self._foreign.pop(index, None)
+        if foreign is not None:
+            return [BlockStarted(index, foreign.whole()), BlockStopped(index)]
+        if index not in self._open:
+            return []
+        self._open.discard(index)
+        return self._close(index)
+
+    def _close(self, index: int) -> list[Event]:
+        """The end of a block; arguments that came with its start and no other way are told now."""
+        stopped = BlockStopped(index, self._tokens.pop(index, None))
+        return [Delta(index, self._inputs.pop(index)), stopped] if index in self._inputs else [stopped]
+
+    def _note_end(self, read: _Event) -> list[Event]:
+        delta = read.delta or _NO_DELTA
+        self._reported = merge(self._reported, read_usage_fields(read.usage))
+        if delta.stop_reason is not None:
+            self._has_stop = True
+            self._stop, self._stop_sequence = delta.stop_reason, delta.stop_sequence
+        return []
+
+    def _finish(self, read: _Event | None) -> list[Event]:
+        self._is_over = True
+        usage = to_usage(merge(self._started, self._reported))
+        closing = [event for index in sorted(self._open) for event in self._close(index)]
+        return [*closing, Finished(read_stop(self._stop), self._stop_sequence, usage)]
+
+    def _fail(self, read: _Event) -> list[Event]:
+        self._is_over = True
+        return [Failed(error_text(read.error))]
