@@ -118,6 +118,8 @@ class Envelope(msgspec.Struct, kw_only=True):
     `headers` go to an upstream of the same format. `session` tells the requests of one session from those of others;
     they are best served by the upstream that holds their cache. `request_id` and `at` (seconds since the epoch) are
     for answers that must name themselves and their time. `dropped` names what the last body that was built left out.
+    `as_array` says that a stream is wanted as one JSON array of chunks, which Gemini's clients get unless they ask for
+    events.
     """
 
     endpoint: Endpoint
@@ -135,6 +137,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     request_id: str = ""
     at: int = 0
     dropped: tuple[str, ...] = ()
+    as_array: bool = False
 
 
 class Dialect(Protocol):
