@@ -1,0 +1,5 @@
+"""OpenAI's Responses API."""
+
+from hypereal.wire.openai_responses.native import HEADERS, CompactDialect, CountDialect, ResponsesDialect
+
+__all__ = ["HEADERS", "CompactDialect", "CountDialect", "ResponsesDialect"]
