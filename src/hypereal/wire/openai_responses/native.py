@@ -31,7 +31,7 @@ HEADERS = FORWARDED + SESSIONS
 _OTHER_BEGINNINGS = ("prompt", "previous_response_id", "conversation")
 """What a request may go on from, in place of `input`."""
 COUNTED = frozenset(
-    [
+    {
         "conversation",
         "input",
         "instructions",
@@ -44,7 +44,7 @@ COUNTED = frozenset(
         "tool_choice",
         "tools",
         "truncation",
-    ]
+    }
 )
 """The fields that the counting endpoint takes; any other is an error to it."""
 _STARTS = b'"['

@@ -12,6 +12,11 @@ ABSENT = msgspec.Raw(b"null")
 """What an optional raw field is when its object does not have it."""
 
 
+def is_absent(raw: msgspec.Raw) -> bool:
+    """Whether an optional raw field says nothing."""
+    return bytes(raw) == b"null"
+
+
 class _InputDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
