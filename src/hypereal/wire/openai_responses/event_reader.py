@@ -1,0 +1,219 @@
+"""The typed events of an upstream's Responses stream as canonical events.
+
+Items may overlap. What an upstream leaves out is made good from what comes later: an item that was never added from
+the one that is done, deltas that never came from the whole text, and a stream of nothing but its last event from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from hypereal.kit.sse import event_data
+from hypereal.wire.base import Garbage
+from hypereal.wire.conversation import Block, Foreign, Media, Text, Thinking, ToolCall
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
+from hypereal.wire.openai_responses.answer import ResponseFields, decode_response, refuses, stop_of
+from hypereal.wire.openai_responses.history import UNREADABLE
+from hypereal.wire.openai_responses.items import BETWEEN_PARTS, CALLS, kind_of, said_blocks
+from hypereal.wire.openai_responses.native_stream import error_text
+from hypereal.wire.openai_responses.usage import ABSENT, is_absent, read_usage
+
+_DATA = b"data: "
+
+
+class _Event(msgspec.Struct, gc=False):
+    """Every event has a type; which other fields it has depends on that."""
+
+    type: str = ""
+    delta: Any = None
+    output_index: int = 0
+    content_index: int = 0
+    summary_index: int = 0
+    item: msgspec.Raw = ABSENT
+    response: msgspec.Raw = ABSENT
+    error: Any = None
+    message: Any = None
+    code: Any = None
+
+
+class _Open(msgspec.Struct, gc=False):
+    """A block that has begun: whether any of its text came, and the part of a summary that it is in."""
+
+    index: int
+    has_text: bool = False
+    part: tuple[str, int] | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+
+def _data(event: bytes) -> bytes | None:
+    """The data of an event, found at once where it is one line, as it is in practice."""
+    start = event.find(_DATA)
+    if start >= 0 and event.find(b"\n", start) == len(event) - 2:
+        return event[start + 6 : -2]
+    return event_data(event)
+
+
+def _response(event: _Event) -> ResponseFields:
+    return ResponseFields() if is_absent(event.response) else decode_response(event.response)
+
+
+def _empty(block: Text | Thinking | ToolCall) -> tuple[Text | Thinking | ToolCall, str]:
+    """A block as it begins, and the text that it grows by."""
+    if isinstance(block, ToolCall):
+        return msgspec.structs.replace(block, arguments="", opaque=None), block.arguments
+    return Text("") if isinstance(block, Text) else Thinking(), block.text
+
+
+class ResponsesReader:
+    """The stream of one answer from an upstream."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._open: dict[tuple[int, int], _Open] = {}
+        self._has_started = False
+        self._has_ended = False
+        self._calls = False
+        self._refuses = False
+        self._readers: dict[str, Callable[[_Event], Iterator[Event]]] = {
+            "response.created": self._start,
+            "response.in_progress": self._start,
+            "response.queued": self._start,
+            "response.output_item.added": self._add_item,
+            "response.output_text.delta": self._grow_text,
+            "response.refusal.delta": self._grow_text,
+            "response.reasoning_summary_text.delta": self._grow_thinking,
+            "response.reasoning_text.delta": self._grow_thinking,
+            "response.function_call_arguments.delta": self._grow_call,
+            "response.custom_tool_call_input.delta": self._grow_call,
+            "response.output_item.done": self._finish_item,
+            "response.completed": self._finish,
+            "response.incomplete": self._finish,
+            "response.failed": self._fail,
+            "error": self._fail,
+        }
+
+    def read(self, event: bytes) -> list[Event]:
+        """Raises `Garbage` for an event that is not of this format."""
+        data = _data(event)
+        if data is None or self._has_ended:
+            return []
+        try:
+            read = _decode(data)
+            # The hottest way: more of a text that has begun.
+            if read.type == "response.output_text.delta" and isinstance(read.delta, str):
+                opened = self._open.get((read.output_index, read.content_index))
+                if opened is not None and opened.has_text:
+                    return [Delta(opened.index, read.delta)]
+            reader = self._readers.get(read.type)
+            return list(reader(read)) if reader is not None else []
+        except UNREADABLE as exc:
+            if data.strip() in (b"", b"[DONE]"):
+                return []
+            raise Garbage(str(exc)) from exc
+
+    def end(self) -> list[Event]:
+        return []
+
+    def _start(self, event: _Event) -> Iterator[Event]:
+        if not self._has_started:
+            self._has_started = True
+            response = _response(event)
+            yield Started(response.id, response.model)
+
+    def _begin(self, key: tuple[int, int], block: Text | Thinking | ToolCall) -> Iterator[Event]:
+        if not self._has_started:
+            self._has_started = True
+            yield Started("", "")
+        self._open[key] = _Open(self._next)
+        self._next += 1
+        yield BlockStarted(self._open[key].index, block)
+
+    def _add_item(self, event: _Event) -> Iterator[Event]:
+        """Reasoning and calls begin here; a message has not said anything yet, and the rest comes whole."""
+        raw = event.item
+        kind = "" if is_absent(raw) else kind_of(raw)
+        if kind == "reasoning":
+            yield from self._begin((event.output_index, 0), Thinking())
+        elif kind in CALLS:
+            for block in said_blocks(kind, raw):
+                if isinstance(block, ToolCall):
+                    yield from self._begin((event.output_index, 0), _empty(block)[0])
+
+    def _grow_text(self, event: _Event) -> Iterator[Event]:
+        key = (event.output_index, event.content_index)
+        self._refuses = self._refuses or event.type == "response.refusal.delta"
+        if key not in self._open:
+            yield from self._begin(key, Text(""))
+        yield from self._grow(self._open[key], event.delta)
+
+    def _grow_thinking(self, event: _Event) -> Iterator[Event]:
+        key = (event.output_index, 0)
+        if key not in self._open:
+            yield from self._begin(key, Thinking())
+        opened = self._open[key]
+        part = (event.type, event.summary_index + event.content_index)
+        if opened.part not in (None, part) and opened.has_text:
+            yield Delta(opened.index, BETWEEN_PARTS)
+        opened.part = part
+        yield from self._grow(opened, event.delta)
+
+    def _grow_call(self, event: _Event) -> Iterator[Event]:
+        opened = self._open.get((event.output_index, 0))
+        if opened is not None:  # of a call that was not added the name is unknown: it is told when it is done
+            yield from self._grow(opened, event.delta)
+
+    @staticmethod
+    def _grow(opened: _Open, text: Any) -> Iterator[Event]:
+        if isinstance(text, str) and text:
+            opened.has_text = True
+            yield Delta(opened.index, text)
+
+    def _finish_item(self, event: _Event) -> Iterator[Event]:
+        if not is_absent(event.item):
+            yield from self._tell_item(event.output_index, event.item)
+
+    def _tell_item(self, place: int, raw: msgspec.Raw) -> Iterator[Event]:
+        """What an item says that its deltas have not said, and its end."""
+        kind = kind_of(raw)
+        self._calls = self._calls or kind in CALLS
+        self._refuses = self._refuses or refuses(kind, raw)
+        for part, block in enumerate(said_blocks(kind, raw)):
+            yield from self._tell_block((place, part), block)
+        for key in [key for key in self._open if key[0] == place]:
+            yield BlockStopped(self._open.pop(key).index)
+
+    def _tell_block(self, key: tuple[int, int], block: Block) -> Iterator[Event]:
+        if isinstance(block, Media | Foreign):
+            yield BlockStarted(self._next, block)
+            yield BlockStopped(self._next)
+            self._next += 1
+        elif isinstance(block, Text | Thinking | ToolCall):
+            empty, text = _empty(block)
+            if key not in self._open:
+                yield from self._begin(key, empty)
+            opened = self._open.pop(key)
+            if not opened.has_text:
+                yield from self._grow(opened, text)
+            yield BlockStopped(opened.index, None if isinstance(block, Text) else block.opaque)
+
+    def _finish(self, event: _Event) -> Iterator[Event]:
+        response = _response(event)
+        yield from self._start(event)
+        if not self._next:
+            for place, raw in enumerate(response.output or ()):
+                yield from self._tell_item(place, raw)
+        for opened in self._open.values():
+            yield BlockStopped(opened.index)
+        self._has_ended = True
+        stop = stop_of(response, calls=self._calls, refuses=self._refuses)
+        yield Finished(stop, usage=read_usage(response.usage))
+
+    def _fail(self, event: _Event) -> Iterator[Event]:
+        self._has_ended = True
+        error = event.error or _response(event).error or {"message": event.message, "code": event.code}
+        yield Failed(error_text(error))

@@ -1,0 +1,119 @@
+"""The response object: what every answer says of itself and of the request that it answers.
+
+The fields are those that the `openai` package's `Response` and the Open Responses specification require; what the
+client asked is echoed, what it left out has the API's default.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hypereal.errors import HyperealError
+from hypereal.wire.base import Envelope, Usage
+from hypereal.wire.fields import Fields
+from hypereal.wire.openai_responses.usage import render_usage
+
+ID_PREFIX = "resp_"
+_ECHOED: dict[str, Any] = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "safety_identifier": None,
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "tool_choice": "auto",
+    "truncation": "disabled",
+    "user": None,
+    "metadata": {},
+}
+_FUNCTION = {"description": None, "parameters": None, "strict": None}
+"""What a function tool always has in an answer."""
+# The error codes that `response.error.code` knows and Codex acts on: it gives up at once for want of quota.
+_ERROR_CODES = {400: "invalid_prompt", 402: "insufficient_quota", 429: "rate_limit_exceeded"}
+
+_decode = msgspec.json.decode
+
+
+def own_id(given: str, request_id: str) -> str:
+    """The id of an answer that is told to a client of this format, whatever its upstream called it."""
+    name = given or request_id
+    return name if name.startswith(ID_PREFIX) else ID_PREFIX + name
+
+
+def _given(fields: Fields, name: str) -> Any:
+    """A field's value, None where it is absent or too odd to be read (it was the upstream's to judge)."""
+    try:
+        return _decode(fields[name]) if name in fields else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _object(fields: Fields, name: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    given = _given(fields, name)
+    return {**defaults, **given} if isinstance(given, dict) else defaults
+
+
+def _tools(fields: Fields) -> list[Any]:
+    given = _given(fields, "tools")
+    return [
+        {**_FUNCTION, **tool} if isinstance(tool, dict) and tool.get("type") == "function" else tool
+        for tool in (given if isinstance(given, list) else [])
+    ]
+
+
+def echo(envelope: Envelope) -> dict[str, Any]:
+    """The part of a response object that repeats the request, ready to be encoded."""
+    fields = envelope.fields
+    echoed: dict[str, Any] = {
+        name: fields[name] if name in fields and bytes(fields[name]) != b"null" else default
+        for name, default in _ECHOED.items()
+    }
+    echoed["tools"] = msgspec.Raw(msgspec.json.encode(_tools(fields)))
+    echoed["text"] = _object(fields, "text", {"format": {"type": "text"}})
+    echoed["reasoning"] = _object(fields, "reasoning", {"effort": None, "summary": None})
+    return echoed
+
+
+def response_object(
+    echoed: dict[str, Any],
+    *,
+    id: str,  # noqa: A002 - the format's word
+    model: str,
+    created_at: int,
+    status: str = "in_progress",
+    output: list[Any] | None = None,
+    usage: Usage | None = None,
+    incomplete: str | None = None,
+    error: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A response object; `incomplete` is the reason of an answer that was cut short."""
+    return {
+        "id": id,
+        "object": "response",
+        "created_at": created_at,
+        "completed_at": None,
+        "status": status,
+        "error": error,
+        "incomplete_details": {"reason": incomplete} if incomplete else None,
+        "model": model,
+        "output": output or [],
+        "usage": render_usage(usage) if usage is not None else None,
+        **echoed,
+    }
+
+
+def error_object(message: str, error: HyperealError | None = None) -> dict[str, Any]:
+    """The `error` of a failed response; without `error`, of one that failed at its upstream."""
+    code = _ERROR_CODES.get(error.status, "server_error") if error is not None else "server_error"
+    return {"code": code, "message": message}
