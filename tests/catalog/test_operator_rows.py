@@ -92,10 +92,11 @@ def test_every_field_of_an_upstream_arrives(tmp_path: Path) -> None:
         + """
     adapter = "azure"
     headers = { X-Team = "a" }
-    dialects = ["anthropic"]
+    dialects = ["gemini", "anthropic", "gemini"]
+    counts = ["anthropic"]
     drop = ["user"]
     rename = { max_tokens = "max_completion_tokens" }
-    paths = { chat = "messages" }
+    paths = { chat = "messages", gemini = "generate" }
     connect_timeout_s = 1
     first_byte_timeout_s = 2.5
     silence_timeout_s = 3
@@ -109,20 +110,23 @@ def test_every_field_of_an_upstream_arrives(tmp_path: Path) -> None:
         base_url="https://up.example.com/v1",
         adapter="azure",
         headers=(("x-team", "a"),),
-        kinds=frozenset(Kind),
-        dialects=frozenset({"anthropic"}),
+        kinds=frozenset({Kind.CHAT, Kind.COMPLETION, Kind.EMBEDDING}),
+        dialects=("gemini", "anthropic"),
+        counts=frozenset({"anthropic"}),
         drop=frozenset({"user"}),
         rename=(("max_tokens", "max_completion_tokens"),),
-        paths=((Kind.CHAT, "messages"),),
+        paths=(("chat", "messages"), ("gemini", "generate")),
         connect_timeout_s=1,
         first_byte_timeout_s=2.5,
         silence_timeout_s=3,
         max_connections=7,
     )
-    assert live.renames(Kind.CHAT) == (("max_tokens", "max_completion_tokens"),)
-    assert live.renames(Kind.COMPLETION) == ()
-    assert live.path(Kind.CHAT) == "messages"
-    assert live.path(Kind.EMBEDDING) is None
+    assert live.renames("openai_chat") == (("max_tokens", "max_completion_tokens"),)
+    assert live.renames("openai_completion") == live.renames("anthropic") == ()
+    assert live.path(Kind.CHAT, "anthropic") == "messages"
+    assert live.path(Kind.CHAT, "gemini") == "generate"
+    assert live.path(Kind.EMBEDDING, "openai_embedding") is None
+    assert live.path(Kind.COUNT, "gemini") is None
 
 
 def test_a_row_can_be_switched_off(tmp_path: Path) -> None:

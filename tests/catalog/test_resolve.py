@@ -19,11 +19,12 @@ base_url = "https://one.example.com/v1"
 id = "two"
 base_url = "https://two.example.com/v1"
 kinds = ["chat", "completion"]
-dialects = ["openai_chat", "openai_responses"]
+dialects = ["openai_responses", "openai_chat"]
 [[upstreams]]
 id = "claude"
 base_url = "https://claude.example.com/v1"
 dialects = ["anthropic"]
+counts = ["anthropic"]
 [[upstreams]]
 id = "asleep"
 base_url = "https://asleep.example.com/v1"
@@ -101,7 +102,12 @@ def found(catalogue: Catalogue, name: str) -> Model:
 
 def ways(catalogue: Catalogue, name: str, kind: Kind = Kind.CHAT, dialect: str = "openai_chat") -> list[str]:
     plan = catalogue.plan_targets(found(catalogue, name), kind, dialect)
-    return [f"{model.id}@{target.upstream.id}:{target.model}" for model, target in plan]
+    return [f"{way.model.id}@{way.target.upstream.id}:{way.target.model}" for way in plan]
+
+
+def asked(catalogue: Catalogue, name: str, dialect: str, kind: Kind = Kind.CHAT) -> list[str]:
+    plan = catalogue.plan_targets(found(catalogue, name), kind, dialect)
+    return [f"{way.target.upstream.id} in {way.dialect}" for way in plan]
 
 
 def test_a_name_is_an_id_or_an_alias_to_the_letter(catalogue: Catalogue) -> None:
@@ -116,6 +122,7 @@ def test_ways_are_a_models_own_live_targets_and_then_its_fallbacks_each_once(cat
         "small@one:s1",
         "small@two:vendor/s2:free",
         "large@two:l",
+        "claudia@claude:c",
         "claudia@two:c2",
         "small-too@one:st",
     ]
@@ -125,11 +132,41 @@ def test_native_chat_is_chat_completions_upstream(catalogue: Catalogue) -> None:
     assert ways(catalogue, "small", dialect="native_chat") == ways(catalogue, "small")
 
 
-def test_a_way_speaks_the_dialect_and_serves_the_kind(catalogue: Catalogue) -> None:
-    assert ways(catalogue, "claudia", dialect="anthropic") == ["claudia@claude:c"]
+def test_a_way_serves_the_kind(catalogue: Catalogue) -> None:
     assert ways(catalogue, "small", Kind.COMPLETION, "openai_completion") == ["small@two:vendor/s2:free"]
+    assert asked(catalogue, "small", "openai_completion", Kind.COMPLETION) == ["two in openai_completion"]
     assert ways(catalogue, "small", Kind.EMBEDDING, "openai_embedding") == []
-    assert ways(catalogue, "small", dialect="gemini") == []
+
+
+def test_a_target_is_asked_in_the_clients_format_where_it_is_spoken_else_in_the_upstreams_first(
+    catalogue: Catalogue,
+) -> None:
+    assert asked(catalogue, "large", "openai_chat")[0] == "two in openai_chat"
+    assert asked(catalogue, "large", "native_chat")[0] == "two in openai_chat"
+    assert asked(catalogue, "large", "openai_responses")[0] == "two in openai_responses"
+    assert asked(catalogue, "large", "gemini")[0] == "two in openai_responses"
+
+
+def test_a_model_is_asked_only_in_formats_of_its_own_unless_its_upstream_speaks_none_of_them(
+    catalogue: Catalogue,
+) -> None:
+    assert asked(catalogue, "coder", "openai_chat") == ["two in openai_responses"]
+    assert asked(catalogue, "claudia", "openai_chat") == ["claude in anthropic", "two in openai_chat"]
+    assert asked(catalogue, "claudia", "anthropic") == ["claude in anthropic", "two in openai_responses"]
+
+
+def test_tokens_are_counted_in_the_clients_format_by_the_models_own_targets(catalogue: Catalogue) -> None:
+    assert asked(catalogue, "claudia", "anthropic_count", Kind.COUNT) == ["claude in anthropic"]
+    assert asked(catalogue, "claudia", "openai_responses_count", Kind.COUNT) == []
+    assert asked(catalogue, "large", "anthropic_count", Kind.COUNT) == []
+    assert asked(catalogue, "vectors", "anthropic_count", Kind.COUNT) == []
+
+
+def test_every_chat_model_that_can_be_reached_is_taken_for_counting(catalogue: Catalogue) -> None:
+    served = [model.id for model in catalogue.served("gemini_count", Kind.COUNT)]
+    assert served == ["small", "large", "small-too", "claudia", "coder"]
+    assert catalogue.wrong_endpoint(found(catalogue, "small"), Kind.COUNT, "anthropic_count") is None
+    assert catalogue.wrong_endpoint(found(catalogue, "vectors"), Kind.COUNT, "anthropic_count") is not None
 
 
 def test_a_model_without_a_live_target_is_known_but_not_served(catalogue: Catalogue) -> None:
@@ -142,16 +179,19 @@ def test_an_endpoint_serves_the_models_of_its_kind_and_dialect(catalogue: Catalo
     def served(dialect: str, kind: Kind, *, cross_format: bool = False) -> list[str]:
         return [model.id for model in catalogue.served(dialect, kind, cross_format=cross_format)]
 
-    assert served("openai_chat", Kind.CHAT) == ["small", "large", "small-too"]
-    assert served("native_chat", Kind.CHAT) == ["small", "large", "small-too"]
+    every = ["small", "large", "small-too", "claudia", "coder"]
+    but_claude = ["small", "large", "small-too", "coder"]
+    for dialect in ("openai_chat", "openai_responses", "native_chat"):
+        assert served(dialect, Kind.CHAT) == but_claude
+        assert served(dialect, Kind.CHAT, cross_format=True) == every
+    assert served("anthropic", Kind.CHAT) == served("gemini", Kind.CHAT) == every
     assert served("openai_completion", Kind.COMPLETION) == ["small"]
-    assert served("openai_chat", Kind.CHAT, cross_format=True) == ["small", "large", "small-too", "claudia", "coder"]
 
 
 def test_available_models_are_all_that_fit_with_lookalikes_first(catalogue: Catalogue) -> None:
-    assert catalogue.nearest("smal", "openai_chat", Kind.CHAT) == ("small", "small-too", "large")
-    assert catalogue.nearest("LARGE-2", "openai_chat", Kind.CHAT) == ("large", "small", "small-too")
-    assert catalogue.nearest("x" * 100_000, "openai_chat", Kind.CHAT) == ("large", "small", "small-too")
+    assert catalogue.nearest("smal", "openai_chat", Kind.CHAT) == ("small", "small-too", "coder", "large")
+    assert catalogue.nearest("LARGE-2", "openai_chat", Kind.CHAT) == ("large", "coder", "small", "small-too")
+    assert catalogue.nearest("x" * 100_000, "openai_chat", Kind.CHAT) == ("coder", "large", "small", "small-too")
 
 
 def test_a_model_on_the_wrong_endpoint_is_sent_to_its_own(catalogue: Catalogue) -> None:
@@ -163,9 +203,11 @@ def test_a_model_on_the_wrong_endpoint_is_sent_to_its_own(catalogue: Catalogue) 
         "The model 'claudia' is not served on this endpoint; use /v1/messages"
     )
     assert hint("claudia", Kind.CHAT, "native_chat", cross_format=True) is None
-    assert str(hint("coder", Kind.CHAT, "openai_chat")).endswith("use /v1/responses or /v1/gemini")
+    assert hint("claudia", Kind.CHAT, "gemini") is None
+    assert hint("coder", Kind.CHAT, "openai_chat") is None
+    assert str(hint("coder", Kind.COMPLETION, "openai_completion")).endswith("use /v1/responses or /v1/gemini")
     assert str(hint("small", Kind.EMBEDDING, "openai_embedding", cross_format=True)).endswith(
-        "use /v1/chat/completions or /v1/completions"
+        "use /v1/chat/completions or /v1/responses or /v1/messages or /v1/gemini or /v1/completions"
     )
     assert str(hint("vectors", Kind.CHAT, "openai_chat")).endswith("use /v1/embeddings")
 
@@ -178,10 +220,11 @@ def test_an_intent_means_its_cheapest_healthy_model_that_the_endpoint_takes(cata
         return model.id if model else None
 
     assert catalogue.intents["any"].models == ("claudia", "coder", "small", "small-too", "large")
-    assert answer() == "small"
-    assert answer("small") == "small-too"
-    assert answer("small", "small-too") == "large"
-    assert answer("small", "small-too", "large") is None
+    assert answer() == "coder"
+    assert answer("coder") == "small"
+    assert answer("coder", "small") == "small-too"
+    assert answer("coder", "small", "small-too") == "large"
+    assert answer("coder", "small", "small-too", "large") is None
     assert answer(cross_format=True) == "claudia"
     assert answer(kind=Kind.EMBEDDING) is None
     assert answer(intent="unheard-of") is None

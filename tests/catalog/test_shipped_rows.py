@@ -135,14 +135,21 @@ def test_dolphin_costs_two_credits_at_least(shipped: Catalogue) -> None:
     assert dolphin.context_tokens == 32768
 
 
-def test_chat_completions_serves_chat_and_gemini_but_neither_claude_nor_codex(shipped: Catalogue) -> None:
-    served = {model.id for model in shipped.served("openai_chat", Kind.CHAT)}
-    assert served >= {*CHAT, *GEMINI}
-    assert served.isdisjoint({*CODEX, "claude-opus-4-6", "text-embedding-3-small", "gpt-3.5-turbo-instruct"})
+def test_openais_endpoints_serve_every_chat_model_but_claude(shipped: Catalogue) -> None:
+    for dialect in ("openai_chat", "openai_responses"):
+        served = {model.id for model in shipped.served(dialect, Kind.CHAT)}
+        assert served >= {*CHAT, *GEMINI, *CODEX}
+        assert served.isdisjoint({"claude-opus-4-6", "text-embedding-3-small", "gpt-3.5-turbo-instruct"})
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+def test_messages_and_gemini_serve_every_chat_model(shipped: Catalogue, dialect: str) -> None:
+    served = {model.id for model in shipped.served(dialect, Kind.CHAT)}
+    assert served >= {*CHAT, *GEMINI, *CODEX, "claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5"}
 
 
 def test_every_intent_has_a_model_on_its_endpoint(shipped: Catalogue) -> None:
     for intent in shipped.intents.values():
         kind = Kind(intent.id) if intent.id in ("embedding", "completion") else Kind.CHAT
-        assert shipped.by_intent(intent.id, kind, "openai_chat", healthy=lambda _: True) is not None
+        assert shipped.by_intent(intent.id, kind, f"openai_{kind}", healthy=lambda _: True) is not None
         assert intent.description

@@ -18,7 +18,7 @@ from hypereal.gateway.routes import Routes
 from hypereal.identity.principal import Principal
 from hypereal.kit.money import parse_rate
 from hypereal.kit.upstream import UpstreamClient
-from hypereal.providers.base import Adapter, Address, Failure
+from hypereal.providers.base import Adapter, Address, Failure, Headers, Prepared
 from hypereal.wire.base import Kind
 from tests.wire.asking import CHAT, COMPLETION, EMBEDDING, NATIVE, body_of, endpoint_of
 
@@ -32,11 +32,19 @@ TWO = Upstream(id="two", name="Two", base_url="https://two.test:8443", adapter="
 class PlainAdapter:
     """An adapter that signs nothing."""
 
-    def address(self, target: Target, kind: Kind) -> Address:
+    signs = False
+
+    def address(self, target: Target, kind: Kind, *, dialect: str, stream: bool) -> Address:
         scheme, _, rest = target.upstream.base_url.partition("://")
         host, _, port = rest.partition(":")
         headers = (("Authorization", "Bearer s3cret"),)
         return Address(scheme=scheme, host=host, port=int(port or 80), path=f"/{kind.value}", headers=headers)
+
+    def prepare(self, target: Target, *, path: str, headers: Headers, body: bytes) -> Prepared:
+        return Prepared(headers=headers, body=body)
+
+    def unframer(self) -> None:
+        return None
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         raise NotImplementedError

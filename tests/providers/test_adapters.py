@@ -19,13 +19,27 @@ def target(**fields: Any) -> Target:
     return Target(upstream=Upstream(**given), model="some/model:tag")
 
 
+FORMATS = {
+    Kind.CHAT: ("openai_chat", "openai_responses", "anthropic"),
+    Kind.COMPLETION: ("openai_completion",),
+    Kind.EMBEDDING: ("openai_embedding",),
+    Kind.COUNT: ("openai_responses", "anthropic"),
+}
+
+
+def address_of(
+    name: str, target: Target, kind: Kind = Kind.CHAT, *, dialect: str = "", stream: bool = False
+) -> Address:
+    return ADAPTERS[name].address(target, kind, dialect=dialect or FORMATS[kind][0], stream=stream)
+
+
 every_adapter = pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS.keys())
 
 
 @every_adapter
 @pytest.mark.parametrize("kind", Kind)
 def test_an_address_is_absolute_and_ready_for_the_socket(adapter: Adapter, kind: Kind) -> None:
-    address = adapter.address(target(), kind)
+    address = adapter.address(target(), kind, dialect=FORMATS[kind][0], stream=False)
     assert (address.scheme, address.host, address.port) == ("https", "api.example.com", 443)
     assert address.path.startswith("/")
     assert " " not in address.path
@@ -36,7 +50,7 @@ def test_an_address_is_absolute_and_ready_for_the_socket(adapter: Adapter, kind:
 
 @every_adapter
 def test_the_secret_is_sent_once_and_never_printed(adapter: Adapter) -> None:
-    address = adapter.address(target(), Kind.CHAT)
+    address = adapter.address(target(), Kind.CHAT, dialect="openai_chat", stream=False)
     assert [SECRET in value for _, value in address.headers].count(True) == 1
     assert SECRET not in address.path
     assert SECRET not in repr(address)
@@ -45,13 +59,15 @@ def test_the_secret_is_sent_once_and_never_printed(adapter: Adapter) -> None:
 
 @every_adapter
 def test_an_upstream_without_a_key_is_not_signed_for(adapter: Adapter) -> None:
-    assert adapter.address(target(secret=None), Kind.CHAT).headers == ()
+    assert adapter.address(target(secret=None), Kind.CHAT, dialect="openai_chat", stream=False).headers == ()
 
 
 @every_adapter
 def test_a_rows_own_headers_are_sent_and_win(adapter: Adapter) -> None:
     headers = (("authorization", "Custom abc"), ("api-key", "other"), ("x-title", "Hypereal"))
-    assert dict(adapter.address(target(headers=headers), Kind.CHAT).headers) == dict(headers)
+    assert dict(
+        adapter.address(target(headers=headers), Kind.CHAT, dialect="openai_chat", stream=False).headers
+    ) == dict(headers)
 
 
 @every_adapter
@@ -68,18 +84,26 @@ def test_every_answer_is_classified_whatever_its_body(adapter: Adapter, status: 
     assert not (failure.kind is FailureKind.REJECTED and failure.retry_same)
 
 
-def test_each_kind_has_openais_path_below_the_base_url() -> None:
-    paths = {kind: ADAPTERS["openai"].address(target(), kind).path for kind in Kind}
+def test_each_kind_and_format_has_its_first_providers_path_below_the_base_url() -> None:
+    paths = {
+        (kind, dialect): address_of("openai", target(), kind, dialect=dialect).path.removeprefix("/v1/")
+        for kind in Kind
+        for dialect in FORMATS[kind]
+    }
     assert paths == {
-        Kind.CHAT: "/v1/chat/completions",
-        Kind.COMPLETION: "/v1/completions",
-        Kind.EMBEDDING: "/v1/embeddings",
+        (Kind.CHAT, "openai_chat"): "chat/completions",
+        (Kind.CHAT, "openai_responses"): "responses",
+        (Kind.CHAT, "anthropic"): "messages",
+        (Kind.COMPLETION, "openai_completion"): "completions",
+        (Kind.EMBEDDING, "openai_embedding"): "embeddings",
+        (Kind.COUNT, "openai_responses"): "responses/input_tokens",
+        (Kind.COUNT, "anthropic"): "messages/count_tokens",
     }
 
 
 def test_a_row_may_give_a_kind_its_own_path_and_the_key_its_own_header() -> None:
-    row = target(paths=((Kind.CHAT, "/messages"),), options=(("key_header", "x-api-key"),))
-    address = ADAPTERS["openai"].address(row, Kind.CHAT)
+    row = target(paths=(("chat", "/messages"),), options=(("key_header", "x-api-key"),))
+    address = address_of("openai", row, Kind.CHAT)
     assert address.path == "/v1/messages"
     assert address.headers == (("x-api-key", SECRET),)
 
@@ -93,19 +117,19 @@ def test_a_row_may_give_a_kind_its_own_path_and_the_key_its_own_header() -> None
     ],
 )
 def test_an_address_is_read_from_the_base_url(base_url: str, expected: tuple[str, str, int, str]) -> None:
-    address: Address = ADAPTERS["openai"].address(target(base_url=base_url), Kind.EMBEDDING)
+    address: Address = address_of("openai", target(base_url=base_url), Kind.EMBEDDING)
     assert (address.scheme, address.host, address.port, address.path) == expected
 
 
 @pytest.mark.parametrize("suffix", ["", "/openai", "/openai/v1"])
 def test_azure_uses_the_v1_api_unless_a_version_is_given(suffix: str) -> None:
     row = target(base_url=f"https://acme.openai.azure.com{suffix}")
-    address = ADAPTERS["azure"].address(row, Kind.CHAT)
+    address = address_of("azure", row, Kind.CHAT)
     assert address.path == "/openai/v1/chat/completions"
     assert address.headers == (("api-key", SECRET),)
 
 
 def test_azure_puts_the_deployment_into_the_path_of_a_dated_version() -> None:
     row = target(base_url="https://acme.openai.azure.com", options=(("api_version", "2024-10-21"),))
-    path = ADAPTERS["azure"].address(row, Kind.EMBEDDING).path
+    path = address_of("azure", row, Kind.EMBEDDING).path
     assert path == "/openai/deployments/some%2Fmodel%3Atag/embeddings?api-version=2024-10-21"

@@ -102,7 +102,7 @@ def _entry(services: Services, principal: Principal, wanted: Sequence[Endpoint],
     serving = [point for point in ENDPOINTS if _serves(catalogue, point, model, cross_format=cross_format)]
     if not any(point in wanted for point in serving):
         return None
-    targets = [way for point in serving for way in catalogue.plan_targets(model, point.kind, point.dialect)]
+    ways = [way for point in serving for way in catalogue.plan_targets(model, point.kind, point.dialect)]
     return ModelEntry(
         id=model.id,
         owned_by=model.owner,
@@ -114,7 +114,7 @@ def _entry(services: Services, principal: Principal, wanted: Sequence[Endpoint],
         context_length=model.context_tokens,
         max_output_tokens=model.max_output_tokens,
         pricing=_pricing(model.price),
-        providers=list(dict.fromkeys(target.upstream.id for served, target in targets if served.id == model.id)),
+        providers=list(dict.fromkeys(way.target.upstream.id for way in ways if way.model.id == model.id)),
     )
 
 
@@ -126,7 +126,7 @@ def may_use(principal: Principal, model: Model) -> bool:
 
 def _serves(catalogue: Catalogue, point: Endpoint, model: Model, *, cross_format: bool) -> bool:
     is_taken = accepts(model, point.kind, point.dialect, cross_format=cross_format)
-    return is_taken and bool(catalogue.plan_targets(model, point.kind, point.dialect))
+    return is_taken and catalogue.reaches(model, point.kind, point.dialect)
 
 
 def _pricing(price: Price) -> Pricing:

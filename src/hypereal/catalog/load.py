@@ -194,6 +194,7 @@ class _Maker:
             context_tokens=row.context_tokens,
             max_output_tokens=row.max_output_tokens,
             default_output_tokens=default if row.default_output_tokens is None else row.default_output_tokens,
+            min_cache_tokens=row.min_cache_tokens,
             name=row.name or row.id,
             capabilities=frozenset(row.capabilities),
             fallbacks=tuple(row.fallbacks),

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from hypereal.catalog.types import Intent, Model, Target, Upstream
+from hypereal.catalog.types import Intent, Model, Target, Upstream, Way
 from hypereal.wire.base import Kind
 
-Plan = tuple[tuple[Model, Target], ...]
-"""Ways to serve a request, in the order in which they are tried: the model that serves it, and where."""
+Plan = tuple[Way, ...]
+"""Ways to serve a request, in the order in which they are tried."""
 
-FORMATS: Mapping[str, str] = MappingProxyType({"native_chat": "openai_chat"})
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        "native_chat": "openai_chat",
+        "anthropic_count": "anthropic",
+        "gemini_count": "gemini",
+        "openai_responses_count": "openai_responses",
+    }
+)
 """Dialects that are another one upstream."""
+
+CHAT_FORMATS = ("openai_chat", "openai_responses", "anthropic", "gemini")
+OPEN_FORMATS = frozenset({"anthropic", "gemini"})
+"""Formats whose endpoints take every chat model; the others send a model of Anthropic's to its own endpoint."""
 
 PATHS: Mapping[str, str] = MappingProxyType(
     {
@@ -33,10 +44,12 @@ NO_TARGETS: Plan = ()
 
 
 def accepts(model: Model, kind: Kind, dialect: str, *, cross_format: bool = False) -> bool:
-    """Whether an endpoint of this kind and dialect takes the model. Only chat comes in more than one format."""
-    if kind not in model.kinds:
-        return False
-    return kind is not Kind.CHAT or cross_format or FORMATS.get(dialect, dialect) in model.dialects
+    """Whether an endpoint of this kind and dialect takes the model (api.md sections 5 to 8)."""
+    if kind is Kind.COUNT:
+        return Kind.CHAT in model.kinds
+    if kind is not Kind.CHAT or kind not in model.kinds:
+        return kind in model.kinds
+    return cross_format or _format(dialect) in OPEN_FORMATS or model.dialects != {"anthropic"}
 
 
 def typical_cost(model: Model) -> tuple[int, str]:
@@ -91,17 +104,23 @@ class Catalogue:
     def plan_targets(self, model: Model, kind: Kind, dialect: str) -> Plan:
         """Ways to serve `model` to an endpoint of this kind and dialect: its own targets in order, then its fallbacks'.
 
-        Only targets whose upstream serves the kind, and for chat speaks the dialect, are ways.
+        Only targets whose upstream serves the kind are ways. Chat is asked for in the endpoint's format where that is
+        spoken, else in the upstream's first choice. Tokens are counted by the model's own targets alone, in the
+        endpoint's format; without such a way they can only be estimated.
         """
-        return self._plans.get((model.id, _format(kind, dialect), kind), NO_TARGETS)
+        return self._plans.get((model.id, _format(dialect), kind), NO_TARGETS)
 
     def served(self, dialect: str, kind: Kind, *, cross_format: bool = False) -> tuple[Model, ...]:
         """The models that an endpoint takes and that can be reached now."""
         return tuple(
             model
             for model in self.models
-            if accepts(model, kind, dialect, cross_format=cross_format) and self.plan_targets(model, kind, dialect)
+            if accepts(model, kind, dialect, cross_format=cross_format) and self.reaches(model, kind, dialect)
         )
+
+    def reaches(self, model: Model, kind: Kind, dialect: str) -> bool:
+        """Whether `model` can be had now; its tokens can be counted, or estimated, wherever it can be talked to."""
+        return bool(self.plan_targets(model, Kind.CHAT if kind is Kind.COUNT else kind, dialect))
 
     def nearest(self, name: str, dialect: str, kind: Kind, *, cross_format: bool = False) -> tuple[str, ...]:
         """The ids that an endpoint takes, those that look like `name` first: `available_models` of an error."""
@@ -119,7 +138,7 @@ class Catalogue:
         for model_id in bucket.models if bucket else ():
             model = self._by_name[model_id]
             is_taken = accepts(model, kind, dialect, cross_format=cross_format)
-            if is_taken and self.plan_targets(model, kind, dialect) and healthy(model):
+            if is_taken and self.reaches(model, kind, dialect) and healthy(model):
                 return model
         return None
 
@@ -131,15 +150,15 @@ class Catalogue:
 
 
 def paths(model: Model) -> tuple[str, ...]:
-    """The paths on which a model is served."""
+    """The paths that are a model's own: those of its kinds and of the formats it is served in."""
     names = [kind.value for kind in model.kinds if kind is not Kind.CHAT]
     if Kind.CHAT in model.kinds:
         names.extend(model.dialects)
     return tuple(path for name, path in PATHS.items() if name in names)
 
 
-def _format(kind: Kind, dialect: str) -> str:
-    return FORMATS.get(dialect, dialect) if kind is Kind.CHAT else ""
+def _format(dialect: str) -> str:
+    return FORMATS.get(dialect, dialect)
 
 
 def _by_price(intent: Intent, by_id: Mapping[str, Model]) -> Intent:
@@ -159,17 +178,35 @@ def _chain(model: Model, by_id: Mapping[str, Model]) -> dict[str, Model]:
 def _plan_all(by_id: Mapping[str, Model]) -> dict[tuple[str, str, Kind], Plan]:
     plans: dict[tuple[str, str, Kind], Plan] = {}
     for model in by_id.values():
-        ways = [(member, target) for member in _chain(model, by_id).values() for target in member.targets]
+        chain = [(member, target) for member in _chain(model, by_id).values() for target in member.targets]
         for kind in model.kinds:
-            suited = [(m, t) for m, t in ways if kind in m.kinds and kind in t.upstream.kinds]
-            for spoken in _formats(kind, suited):
-                plans[model.id, spoken, kind] = tuple(
-                    (m, t) for m, t in suited if kind is not Kind.CHAT or spoken in t.upstream.dialects
+            ways = [(member, target) for member, target in chain if kind in member.kinds & target.upstream.kinds]
+            for dialect in CHAT_FORMATS if kind is Kind.CHAT else (f"openai_{kind}",):
+                plans[model.id, dialect, kind] = tuple(
+                    Way(model=member, target=target, dialect=_asked(member, target, kind, dialect))
+                    for member, target in ways
                 )
+    for model in by_id.values():
+        for dialect in CHAT_FORMATS:
+            plans[model.id, dialect, Kind.COUNT] = tuple(
+                _counting(model, plans.get((model.id, dialect, Kind.CHAT), NO_TARGETS), dialect)
+            )
     return plans
 
 
-def _formats(kind: Kind, ways: list[tuple[Model, Target]]) -> frozenset[str]:
+def _asked(model: Model, target: Target, kind: Kind, dialect: str) -> str:
+    """The format in which a client's request goes to a target.
+
+    A model may be served in fewer formats than its upstream speaks (OpenAI's Codex models on Responses alone). One that
+    is offered in none of them is served through an upstream that translates: it is asked as the upstream likes best.
+    """
     if kind is not Kind.CHAT:
-        return frozenset({""})
-    return frozenset[str]().union(*(target.upstream.dialects for _, target in ways))
+        return dialect
+    spoken = [known for known in target.upstream.dialects if known in model.dialects] or target.upstream.dialects
+    return dialect if dialect in spoken else spoken[0]
+
+
+def _counting(model: Model, ways: Plan, dialect: str) -> Iterator[Way]:
+    for way in ways:
+        if way.model is model and way.dialect == dialect and dialect in way.target.upstream.counts:
+            yield way

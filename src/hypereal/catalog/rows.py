@@ -17,6 +17,7 @@ from hypereal.kit.money import parse_credits, parse_rate
 
 KindName = Literal["chat", "completion", "embedding"]
 DialectName = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
+CHAT_FORMATS: tuple[DialectName, ...] = ("openai_chat", "openai_responses", "anthropic", "gemini")
 ProvenanceName = Literal["contract", "public list", "operator"]
 
 OWN_HEADERS = frozenset(
@@ -147,10 +148,11 @@ class UpstreamRow(_Row):
     key_required: bool = True
     headers: dict[HeaderName, HeaderValue] = {}
     kinds: list[KindName] = ["chat"]
-    dialects: list[DialectName] = ["openai_chat"]
+    dialects: list[DialectName] = Field(default=["openai_chat"], min_length=1)
+    counts: list[DialectName] = []
     drop: list[str] = []
     rename: dict[str, str] = {}
-    paths: dict[KindName, str] = {}
+    paths: dict[KindName | DialectName, str] = {}
     connect_timeout_s: Seconds = 5.0
     first_byte_timeout_s: Seconds = 120.0
     silence_timeout_s: Seconds = 60.0
@@ -167,12 +169,13 @@ class ModelRow(_Row):
     name: str = ""
     owner: Name = "operator"
     kinds: list[KindName] = Field(default=["chat"], min_length=1)
-    dialects: list[DialectName] = ["openai_chat"]
+    dialects: list[DialectName] = Field(default=list(CHAT_FORMATS), min_length=1)
     price: PriceRow
     targets: list[TargetText] = Field(min_length=1)
     context_tokens: Tokens
     max_output_tokens: int = Field(ge=0)
     default_output_tokens: int | None = Field(default=None, ge=0)
+    min_cache_tokens: int | None = Field(default=None, gt=0)
     capabilities: list[str] = []
     aliases: list[Name] = []
     fallbacks: list[str] = []

@@ -37,9 +37,9 @@ class Upstream:
 
     `adapter` names the member of `providers.ADAPTERS` that speaks to it. `secret` is the provider's key, already read
     from the environment variable `key_env`; it is never printed (`repr=False`). Deadlines are in seconds.
-    `kinds` is what it can be asked for and `dialects` the chat formats that it speaks. `drop` lists request fields that
-    it refuses and `rename` fields of chat requests that it knows by another name (given, taken). `paths` overrides the
-    path of a kind.
+    `kinds` is what it can be asked for. `dialects` are the chat formats that it speaks, the one to translate into
+    first, and `counts` those in which it counts tokens. `drop` lists request fields that it refuses and `rename` fields
+    of Chat Completions that it knows by another name (given, taken). `paths` overrides the path of a kind or a format.
     """
 
     id: str
@@ -50,10 +50,11 @@ class Upstream:
     secret: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     kinds: frozenset[Kind] = frozenset(Kind)
-    dialects: frozenset[str] = frozenset({"openai_chat"})
+    dialects: tuple[str, ...] = ("openai_chat",)
+    counts: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
     rename: tuple[tuple[str, str], ...] = ()
-    paths: tuple[tuple[Kind, str], ...] = ()
+    paths: tuple[tuple[str, str], ...] = ()
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 120.0
     silence_timeout_s: float = 60.0
@@ -64,13 +65,17 @@ class Upstream:
         """A setting that only this upstream's adapter knows (`api_version` for Azure), or None."""
         return dict(self.options).get(name)
 
-    def renames(self, kind: Kind) -> tuple[tuple[str, str], ...]:
-        """What to rename in a request of this kind: OpenAI's Completions keep the `max_tokens` its chat dropped."""
-        return self.rename if kind is Kind.CHAT else ()
+    def renames(self, dialect: str) -> tuple[tuple[str, str], ...]:
+        """What to rename in a request of this format: OpenAI's Completions keep the `max_tokens` its chat dropped."""
+        return self.rename if dialect == "openai_chat" else ()
 
-    def path(self, kind: Kind) -> str | None:
-        """The path below `base_url` where this upstream alone serves `kind`, or None for the adapter's own."""
-        return dict(self.paths).get(kind)
+    def path(self, kind: Kind, dialect: str) -> str | None:
+        """The path below `base_url` where this upstream alone serves `kind` in a format, or None for the adapter's own.
+
+        One that is given for the format goes before one for the kind.
+        """
+        given = dict(self.paths)
+        return given.get(dialect, given.get(kind)) if kind is not Kind.COUNT else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +92,9 @@ class Model:
 
     `targets` are tried in order; `fallbacks` are ids of other models tried after them. `disconnect` is what happens to
     the upstream's answer when the client leaves mid-stream: cancelled, or read on for at most `drain_s` seconds.
-    `dialects` are the chat formats that it is offered in. Token counts are the published limits, except
-    `default_output_tokens`: what is held for when the client sets no limit.
+    `dialects` are the chat formats that it is served in, as far as its upstreams speak them; it is translated for
+    clients of others. Token counts are the published limits, except `default_output_tokens`: what is held for when the
+    client sets no limit. A prompt shorter than `min_cache_tokens` is never cached by its provider.
     """
 
     id: str
@@ -100,12 +106,22 @@ class Model:
     context_tokens: int
     max_output_tokens: int
     default_output_tokens: int
+    min_cache_tokens: int | None = None
     name: str = ""
     capabilities: frozenset[str] = frozenset()
     fallbacks: tuple[str, ...] = ()
     disconnect: DisconnectRule = "cancel"
     drain_s: float = 30.0
     aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to answer a request: the model that serves it, where, and in which format it is asked there."""
+
+    model: Model
+    target: Target
+    dialect: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hypereal import __version__
-from hypereal.catalog.resolve import Catalogue
-from hypereal.catalog.types import Model, Price, Target
+from hypereal.catalog.resolve import FORMATS, Catalogue
+from hypereal.catalog.types import Model, Price, Target, Way
 from hypereal.gateway.breaker import Breaker
 from hypereal.kit.upstream import Origin, Pool, UpstreamClient
 from hypereal.providers.base import Adapter
@@ -62,10 +62,11 @@ class Routes:
         key = (model.id, kind, dialect)
         ways = self._ways.get(key)
         if ways is None:
-            plan = catalogue.plan_targets(model, kind, dialect)
+            spoken = FORMATS.get(dialect, dialect)
+            plan = [way for way in catalogue.plan_targets(model, kind, dialect) if way.dialect == spoken]
             ways = self._ways[key] = Ways(
-                routes=tuple(self._route(served, target, kind) for served, target in plan),
-                prices=tuple({served.id: served.price for served, _ in plan}.values()),
+                routes=tuple(self._route(way, kind) for way in plan),
+                prices=tuple({way.model.id: way.model.price for way in plan}.values()),
             )
         return ways
 
@@ -73,10 +74,11 @@ class Routes:
         """Breakers by upstream id and upstream model name, for gauges and for choosing healthy models."""
         return self._breakers
 
-    def _route(self, model: Model, target: Target, kind: Kind) -> Route:
+    def _route(self, way: Way, kind: Kind) -> Route:
+        model, target = way.model, way.target
         upstream = target.upstream
         adapter = self._adapters[upstream.adapter]
-        address = adapter.address(target, kind)
+        address = adapter.address(target, kind, dialect=way.dialect, stream=False)
         origin = Origin(
             scheme=address.scheme,
             host=address.host,
@@ -93,7 +95,7 @@ class Routes:
             "content-type: application/json",
             "accept-encoding: identity",
             f"user-agent: hypereal/{__version__}",
-            *(f"{name.lower()}: {value}" for name, value in address.headers),
+            *(f"{name.lower()}: {value}" for name, value in (*address.headers, *address.defaults)),
         ]
         fields = f"x-hypereal-provider: {upstream.id}\r\nx-hypereal-model: {model.id}\r\n"
         return Route(
@@ -105,5 +107,5 @@ class Routes:
             head=("\r\n".join(lines) + "\r\n").encode("latin-1"),
             fields=fields.encode("latin-1", "replace"),
             drop=upstream.drop,
-            rename=upstream.renames(kind),
+            rename=upstream.renames(way.dialect),
         )

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hypereal.providers.azure import AzureAdapter
-from hypereal.providers.base import Adapter, Address, Failure, FailureKind
+from hypereal.providers.base import Adapter, Address, Failure, FailureKind, Prepared, Unframer
 from hypereal.providers.openai import OpenAIAdapter
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType({"azure": AzureAdapter(), "openai": OpenAIAdapter()})
 
-__all__ = ["ADAPTERS", "Adapter", "Address", "Failure", "FailureKind"]
+__all__ = ["ADAPTERS", "Adapter", "Address", "Failure", "FailureKind", "Prepared", "Unframer"]

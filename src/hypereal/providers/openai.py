@@ -13,11 +13,22 @@ from urllib.parse import urlsplit
 
 from hypereal.catalog.types import Target, Upstream
 from hypereal.providers import failures
-from hypereal.providers.base import Address, Failure
+from hypereal.providers.base import Address, Failure, Headers, Prepared, Unframer
 from hypereal.wire.base import Kind
 
-PATHS: Mapping[Kind, str] = MappingProxyType(
-    {Kind.CHAT: "chat/completions", Kind.COMPLETION: "completions", Kind.EMBEDDING: "embeddings"}
+PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "openai_chat": "chat/completions",
+        "openai_responses": "responses",
+        "openai_completion": "completions",
+        "openai_embedding": "embeddings",
+        "anthropic": "messages",
+    }
+)
+"""Where a format is served, below `/v1` of its first provider and of those that follow it."""
+
+COUNT_PATHS: Mapping[str, str] = MappingProxyType(
+    {"openai_responses": "responses/input_tokens", "anthropic": "messages/count_tokens"}
 )
 DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 
@@ -28,28 +39,46 @@ class OpenAIAdapter:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
-    def address(self, target: Target, kind: Kind) -> Address:
+    signs = False
+
+    def address(self, target: Target, kind: Kind, *, dialect: str, stream: bool) -> Address:
         upstream = target.upstream
         parts = urlsplit(upstream.base_url)
-        suffix = (upstream.path(kind) or PATHS[kind]).lstrip("/")
+        suffix = self.suffix(target, kind, dialect=dialect, stream=stream).lstrip("/")
         return Address(
             scheme=parts.scheme,
             host=parts.hostname or "",
             port=parts.port or DEFAULT_PORTS[parts.scheme],
             path=self.path(target, parts.path.rstrip("/"), suffix=suffix),
             headers=self.headers(upstream),
+            defaults=self.defaults(upstream, dialect),
         )
+
+    def suffix(self, target: Target, kind: Kind, *, dialect: str, stream: bool) -> str:
+        """The path below the row's address; the row's own, if it has one."""
+        own = COUNT_PATHS if kind is Kind.COUNT else PATHS
+        return target.upstream.path(kind, dialect) or own[dialect]
 
     def path(self, target: Target, base: str, *, suffix: str) -> str:
         """The whole path: what the row's address has (`base`), then the kind's own (`suffix`)."""
         return f"{base}/{suffix}"
 
-    def headers(self, upstream: Upstream) -> tuple[tuple[str, str], ...]:
+    def headers(self, upstream: Upstream) -> Headers:
         """What the upstream must be told about the caller, names in lower case; the row's own headers win.
 
         Headers about the body and the connection are added by whoever sends it.
         """
         return tuple({**self.signature(upstream), **dict(upstream.headers)}.items())
+
+    def defaults(self, upstream: Upstream, dialect: str) -> Headers:
+        """Headers for this format that a client's own replace."""
+        return ()
+
+    def prepare(self, target: Target, *, path: str, headers: Headers, body: bytes) -> Prepared | Failure:
+        return Prepared(headers=headers, body=body)
+
+    def unframer(self) -> Unframer | None:
+        return None
 
     def signature(self, upstream: Upstream) -> dict[str, str]:
         """The header that carries the upstream's key; none for an upstream without one."""
