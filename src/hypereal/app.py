@@ -49,7 +49,7 @@ from hypereal.kit.upstream import UpstreamClient
 from hypereal.kit.watch import Watch
 from hypereal.limits.sync import WindowSync
 from hypereal.limits.windows import Windows
-from hypereal.providers import ADAPTERS
+from hypereal.providers import GoogleTokens, make_adapters
 from hypereal.providers.probe import look_around
 from hypereal.settings import Settings, load_settings
 from hypereal.usage.metrics import WorkerMetrics
@@ -186,7 +186,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     stack.callback(client.close)
     watch = Watch(asyncio.get_running_loop())
     stack.callback(watch.close)
-    routes = Routes(client, ADAPTERS)
+    tokens = GoogleTokens()
+    background.run(tokens.run(lambda: source.current.upstreams))
+    routes = Routes(client, make_adapters(tokens))
     pipeline = Pipeline(
         verifier=verifier,
         planner=Planner(

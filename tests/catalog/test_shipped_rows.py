@@ -81,7 +81,10 @@ def test_the_shipped_rows_are_sound() -> None:
 def test_the_shipped_rows_are_sound_with_every_provider_configured() -> None:
     rows = [UpstreamRow.model_validate(row) for row in builtin_rows().upstreams.values()]
     environment = {row.key_env: "key" for row in rows if row.key_env}
-    environment |= {name: "https://host.example.com" for row in rows for name in variables(row.base_url)}
+    mentioned = {name for row in rows for name in variables(row.base_url)}
+    environment |= {
+        name: "https://host.example.com" if name.endswith(("_URL", "_ENDPOINT")) else "eu-west-1" for name in mentioned
+    }
     catalogue = assemble(builtin_rows(), Rows(), around(environment, reachable=frozenset({"ollama"})))
     assert set(catalogue.dormant) == {"sandbox"}
     assert [model.id for model in catalogue.models if not model.targets] == []
@@ -146,6 +149,70 @@ def test_openais_endpoints_serve_every_chat_model_but_claude(shipped: Catalogue)
 def test_messages_and_gemini_serve_every_chat_model(shipped: Catalogue, dialect: str) -> None:
     served = {model.id for model in shipped.served(dialect, Kind.CHAT)}
     assert served >= {*CHAT, *GEMINI, *CODEX, "claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5"}
+
+
+def everything_configured() -> Catalogue:
+    rows = [UpstreamRow.model_validate(row) for row in builtin_rows().upstreams.values()]
+    environment = {row.key_env: "key" for row in rows if row.key_env}
+    environment |= {name: "eu-west-1" for row in rows for name in variables(row.base_url) if name[:3] in ("AWS", "GOO")}
+    return assemble(builtin_rows(), Rows(), around(environment))
+
+
+def asked(catalogue: Catalogue, name: str, dialect: str, kind: Kind = Kind.CHAT) -> list[tuple[str, str]]:
+    model = catalogue.resolve(name)
+    assert model is not None
+    return [(way.target.upstream.id, way.dialect) for way in catalogue.plan_targets(model, kind, dialect)]
+
+
+@pytest.mark.parametrize("name", ["claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5"])
+def test_claude_is_asked_on_messages_by_every_client_wherever_it_is_served(name: str) -> None:
+    everywhere = [(upstream, "anthropic") for upstream in ("anthropic", "bedrock", "vertex", "openrouter")]
+    for dialect in ("anthropic", "gemini", "openai_chat", "openai_responses"):
+        assert asked(everything_configured(), name, dialect) == everywhere
+
+
+@pytest.mark.parametrize("name", sorted(GEMINI))
+def test_gemini_is_asked_in_its_own_format_by_its_own_clients_and_by_those_that_need_translation(name: str) -> None:
+    catalogue = everything_configured()
+    for dialect in ("gemini", "anthropic", "openai_responses"):
+        assert asked(catalogue, name, dialect)[:3] == [
+            ("google", "gemini"),
+            ("vertex", "gemini"),
+            ("openrouter", "openai_chat"),
+        ]
+    assert asked(catalogue, name, "openai_chat")[:2] == [("google", "openai_chat"), ("vertex", "gemini")]
+
+
+@pytest.mark.parametrize("name", [*sorted(CODEX), "gpt-5.5-pro", "gpt-5-pro-official"])
+def test_what_openai_serves_on_responses_alone_is_asked_there_by_every_client(name: str) -> None:
+    for dialect in ("openai_responses", "openai_chat", "anthropic", "gemini"):
+        assert {way[1] for way in asked(everything_configured(), name, dialect)} == {"openai_responses"}
+
+
+def test_openais_chat_models_are_asked_as_their_client_asks_and_on_responses_by_the_others() -> None:
+    catalogue = everything_configured()
+    assert asked(catalogue, "gpt-5", "openai_chat") == [("openai", "openai_chat"), ("openrouter", "openai_chat")]
+    assert asked(catalogue, "gpt-5", "anthropic") == [("openai", "openai_responses"), ("openrouter", "openai_chat")]
+    assert asked(catalogue, "gpt-audio-1.5-official", "anthropic")[0] == ("openai", "openai_chat")
+
+
+def test_tokens_are_counted_where_the_format_has_a_way_to() -> None:
+    catalogue = everything_configured()
+    assert asked(catalogue, "claude-opus-4-6", "anthropic_count", Kind.COUNT) == [
+        ("anthropic", "anthropic"),
+        ("vertex", "anthropic"),
+    ]
+    assert asked(catalogue, "gemini-3.1-pro", "gemini_count", Kind.COUNT) == [
+        ("google", "gemini"),
+        ("vertex", "gemini"),
+    ]
+    assert asked(catalogue, "gpt-5", "openai_responses_count", Kind.COUNT) == [("openai", "openai_responses")]
+    assert asked(catalogue, "gpt-5", "anthropic_count", Kind.COUNT) == []
+
+
+def test_claude_states_the_shortest_prompt_that_is_cached(shipped: Catalogue) -> None:
+    stated = {model.id: model.min_cache_tokens for model in shipped.models if model.min_cache_tokens is not None}
+    assert stated == {"claude-opus-4-6": 4096, "claude-sonnet-4-6": 1024, "claude-haiku-4-5": 4096}
 
 
 def test_every_intent_has_a_model_on_its_endpoint(shipped: Catalogue) -> None:

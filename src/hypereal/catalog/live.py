@@ -42,6 +42,11 @@ def _environment(around: Surroundings) -> dict[str, str]:
     return known
 
 
+def _credentials(row: UpstreamRow, environment: Mapping[str, str]) -> dict[str, str]:
+    """What stands in for a key here: the first of the row's choices whose variables are all set, by name."""
+    return next((names for names in row.credentials if names.keys() and environment.keys() >= set(names.values())), {})
+
+
 def why_dormant(row: UpstreamRow, around: Surroundings, *, addressed: Collection[str]) -> str | None:
     """Why this upstream cannot be used here, or None when it is live.
 
@@ -53,10 +58,11 @@ def why_dormant(row: UpstreamRow, around: Surroundings, *, addressed: Collection
     unset = [name for name in variables(row.base_url) if name not in environment]
     if unset:
         return f"{unset[0]} is not set"
-    if row.key_env and row.key_env in environment:
+    if (row.key_env and row.key_env in environment) or _credentials(row, environment):
         return None
     if row.key_env and row.key_required:
-        return f"{row.key_env} is not set"
+        choices = [row.key_env, *(" with ".join(names.values()) for names in row.credentials)]
+        return f"{' or '.join(choices)} is not set"
     is_addressed = row.id in addressed or row.id in around.reachable or bool(variables(row.base_url))
     return None if is_addressed else f"nothing answers at {row.base_url}"
 
@@ -67,13 +73,15 @@ def upstream(row: UpstreamRow, around: Surroundings) -> Upstream:
     secret = environment.get(row.key_env) if row.key_env else None
     if secret and not (secret.isascii() and secret.isprintable()):
         raise ValueError(f"{row.key_env} holds characters that no header can carry")
+    used = {} if secret else _credentials(row, environment)
     return Upstream(
         id=row.id,
         name=row.name or row.id,
         base_url=check_url(string.Template(row.base_url).substitute(environment)),
         adapter=row.adapter,
-        key_env=row.key_env,
+        key_env=" and ".join(used.values()) or row.key_env,
         secret=secret,
+        credentials=tuple((name, environment[variable]) for name, variable in used.items()),
         headers=tuple((name.lower(), value) for name, value in row.headers.items()),
         kinds=frozenset(map(Kind, row.kinds)),
         dialects=tuple(dict.fromkeys(row.dialects)),

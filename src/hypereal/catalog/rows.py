@@ -146,6 +146,7 @@ class UpstreamRow(_Row):
     adapter: str = "openai"
     key_env: str | None = None
     key_required: bool = True
+    credentials: list[dict[str, str]] = []
     headers: dict[HeaderName, HeaderValue] = {}
     kinds: list[KindName] = ["chat"]
     dialects: list[DialectName] = Field(default=["openai_chat"], min_length=1)

@@ -36,7 +36,8 @@ class Upstream:
     """A provider's API, or a server of one's own: where it is, which formats it speaks, how it is signed for.
 
     `adapter` names the member of `providers.ADAPTERS` that speaks to it. `secret` is the provider's key, already read
-    from the environment variable `key_env`; it is never printed (`repr=False`). Deadlines are in seconds.
+    from the environment variable `key_env`; it is never printed (`repr=False`). `credentials` stand in for a key where
+    one takes more than that (AWS access keys), by the names that the adapter knows. Deadlines are in seconds.
     `kinds` is what it can be asked for. `dialects` are the chat formats that it speaks, the one to translate into
     first, and `counts` those in which it counts tokens. `drop` lists request fields that it refuses and `rename` fields
     of Chat Completions that it knows by another name (given, taken). `paths` overrides the path of a kind or a format.
@@ -48,6 +49,7 @@ class Upstream:
     adapter: str = "openai"
     key_env: str | None = None
     secret: str | None = field(default=None, repr=False)
+    credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     kinds: frozenset[Kind] = frozenset(Kind)
     dialects: tuple[str, ...] = ("openai_chat",)
@@ -64,6 +66,10 @@ class Upstream:
     def option(self, name: str) -> str | None:
         """A setting that only this upstream's adapter knows (`api_version` for Azure), or None."""
         return dict(self.options).get(name)
+
+    def credential(self, name: str) -> str | None:
+        """One part of what stands in for a key (`access_key` for Bedrock), or None."""
+        return dict(self.credentials).get(name)
 
     def renames(self, dialect: str) -> tuple[tuple[str, str], ...]:
         """What to rename in a request of this format: OpenAI's Completions keep the `max_tokens` its chat dropped."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from hypereal import __version__
 from hypereal.catalog.load import CatalogueError
+from hypereal.catalog.types import Upstream
 from hypereal.cli.catalogue import catalogue, surroundings, wants_sandbox
 from hypereal.cli.database import database
 from hypereal.cli.key import Json
@@ -23,6 +24,7 @@ from hypereal.cli.output import print_json
 from hypereal.db.migrate import pending
 from hypereal.db.placement import EmbeddedPostgresError
 from hypereal.kit.telemetry import redact
+from hypereal.providers.google_tokens import CredentialsError, read_credentials
 from hypereal.settings import Settings, SettingsError, load_settings
 
 OLDEST_POSTGRESQL = 15
@@ -110,6 +112,18 @@ def _port(settings: Settings) -> str:
     return f"{settings.host}:{settings.port} is free"
 
 
+def _credentials_fault(upstream: Upstream) -> str | None:
+    """Why the credentials file of an upstream cannot be used, if it has one."""
+    file = upstream.credential("file")
+    if file is None:
+        return None
+    try:
+        read_credentials(file)
+    except CredentialsError as problem:
+        return str(problem)
+    return None
+
+
 def _upstreams(settings: Settings) -> Iterator[Finding]:
     around = surroundings(settings)
     has_sandbox = wants_sandbox(settings, around)
@@ -123,6 +137,7 @@ def _upstreams(settings: Settings) -> Iterator[Finding]:
     yield Finding(subject="catalogue", is_well=True, words=f"{len(found.models)} models")
     for upstream in found.upstreams:
         words = f"{upstream.id}: {upstream.key_env or 'no key needed'}, {upstream.base_url}"
-        yield Finding(subject="upstream", is_well=True, words=words)
+        fault = _credentials_fault(upstream)
+        yield Finding(subject="upstream", is_well=fault is None, words=f"{words}: {fault}" if fault else words)
     for upstream_id, reason in found.dormant.items():
         yield Finding(subject="upstream", is_well=None, words=f"{upstream_id}: not used: {reason}")

@@ -16,10 +16,19 @@ class OutgoingError(Exception):
 
 async def get_json(url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None) -> Any:
     """The JSON that `url` answers with 200; raises `OutgoingError` otherwise. Follows no redirects."""
+    return await _json("GET", url, timeout_s=timeout_s, headers=dict(headers or {}))
+
+
+async def post_form(url: str, fields: Mapping[str, str], *, timeout_s: float) -> Any:
+    """The JSON that `url` answers to a form with 200; raises `OutgoingError` otherwise. Follows no redirects."""
+    return await _json("POST", url, timeout_s=timeout_s, data=dict(fields))
+
+
+async def _json(method: str, url: str, *, timeout_s: float, **request: Any) -> Any:
     try:
         async with (
             httpx2.AsyncClient(timeout=timeout_s, trust_env=False) as client,
-            client.stream("GET", url, headers=dict(headers or {})) as response,
+            client.stream(method, url, **request) as response,
         ):
             if response.status_code != 200:
                 raise OutgoingError(f"status {response.status_code}")
@@ -28,7 +37,7 @@ async def get_json(url: str, *, timeout_s: float, headers: Mapping[str, str] | N
                 body += part
                 if len(body) > MAX_BYTES:
                     raise OutgoingError("the answer is too long")
-    except httpx2.HTTPError as exc:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         raise OutgoingError(type(exc).__name__) from exc
     try:
         return httpx2.Response(200, content=bytes(body)).json()

@@ -6,13 +6,43 @@ that must be addressed otherwise is a file here and a line below.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from hypereal.providers.anthropic import AnthropicAdapter
 from hypereal.providers.azure import AzureAdapter
 from hypereal.providers.base import Adapter, Address, Failure, FailureKind, Prepared, Unframer
+from hypereal.providers.bedrock import BedrockAdapter
+from hypereal.providers.google import GoogleAdapter
+from hypereal.providers.google_tokens import GoogleTokens
 from hypereal.providers.openai import OpenAIAdapter
+from hypereal.providers.vertex import VertexAdapter
 
-ADAPTERS: Mapping[str, Adapter] = MappingProxyType({"azure": AzureAdapter(), "openai": OpenAIAdapter()})
+ADAPTERS: Mapping[str, Callable[[GoogleTokens], Adapter]] = MappingProxyType(
+    {
+        "anthropic": lambda _: AnthropicAdapter(),
+        "azure": lambda _: AzureAdapter(),
+        "bedrock": lambda _: BedrockAdapter(),
+        "google": lambda _: GoogleAdapter(),
+        "openai": lambda _: OpenAIAdapter(),
+        "vertex": VertexAdapter,
+    }
+)
 
-__all__ = ["ADAPTERS", "Adapter", "Address", "Failure", "FailureKind", "Prepared", "Unframer"]
+
+def make_adapters(tokens: GoogleTokens) -> Mapping[str, Adapter]:
+    """The adapters of one process by name; `tokens` are kept by its owner."""
+    return {name: make(tokens) for name, make in ADAPTERS.items()}
+
+
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "Address",
+    "Failure",
+    "FailureKind",
+    "GoogleTokens",
+    "Prepared",
+    "Unframer",
+    "make_adapters",
+]

@@ -20,8 +20,10 @@ class AzureAdapter(OpenAIAdapter):
         version = target.upstream.option("api_version")
         if version is None:
             return f"{root}/openai/v1/{suffix}"
+        if suffix.startswith("responses"):  # served for the whole resource: the body names the deployment
+            return f"{root}/openai/{suffix}?api-version={quote(version, safe='')}"
         deployment = quote(target.model, safe="")
         return f"{root}/openai/deployments/{deployment}/{suffix}?api-version={quote(version, safe='')}"
 
-    def signature(self, upstream: Upstream) -> dict[str, str]:
+    def signature(self, upstream: Upstream, dialect: str) -> dict[str, str]:
         return {} if upstream.secret is None else {"api-key": upstream.secret}

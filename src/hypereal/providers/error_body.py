@@ -20,6 +20,8 @@ _SECRET = re.compile(
     | (?<![\w-])(?:sk|ck|pk|rk|gsk|xai|hf|fw|tgp|org|proj|key|nvapi)[-_][\w*.-]{6,}  # keys and organisations by prefix
     | \bAIza[\w-]{10,}                                              # Google
     | (?<=[?&]key=)[^\s&"']+                                        # a key in a URL
+    | \b(?:AKIA|ASIA)[A-Z0-9]{12,} | \bABSK[\w+/=-]{10,}            # AWS
+    | \bya29\.[\w.-]+                                               # a token of Google Cloud
     | \beyJ[\w-]{8,}\.[\w.-]+                                       # a JSON web token
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -107,7 +109,7 @@ def _text(value: object) -> str | None:
 
 
 def _message(error: dict[str, Any]) -> str:
-    texts = (_text(error.get(name)) for name in ("message", "error", "msg", "status_msg", "detail"))
+    texts = (_text(error.get(name)) for name in ("message", "Message", "error", "msg", "status_msg", "detail"))
     return next((text for text in texts if text is not None), "")
 
 
@@ -126,6 +128,9 @@ def _validation_problem(error: dict[str, Any]) -> tuple[str, str] | None:
 
 def _codes(error: dict[str, Any]) -> frozenset[str]:
     values = [error.get(name) for name in ("type", "code", "status", "status_code")]
+    shape = _text(error.get("__type"))  # AWS: com.amazon.coral.service#AccessDeniedException
+    if shape is not None:
+        values.append(shape.rpartition("#")[2])
     inner = error.get("innererror")  # Azure's content filter
     if isinstance(inner, dict):
         values.append(inner.get("code"))

@@ -28,6 +28,7 @@ UNPAID = frozenset(
         *("1110", "1111", "1112", "1113", "1121", "1309"),  # Zhipu: inactive, locked, in arrears, plan over
         "1008",  # MiniMax: insufficient balance
         "billing_error",  # Anthropic
+        "billing_disabled",  # Google Cloud
     }
 )
 UNAUTHORISED = frozenset(
@@ -35,6 +36,10 @@ UNAUTHORISED = frozenset(
         "invalid_api_key",
         "api_key_invalid",  # Google, with status 400
         "authentication_error",
+        "permission_error",  # Anthropic
+        *("accessdeniedexception", "expiredtokenexception", "incompletesignatureexception"),  # AWS
+        *("invalidsignatureexception", "missingauthenticationtokenexception", "unrecognizedclientexception"),
+        *("permission_denied", "unauthenticated"),  # Google
         "invalid_authentication_error",  # Moonshot
         "unsupported_country_region_territory",
         "1004",  # MiniMax: authentication failed
@@ -60,26 +65,55 @@ UNKNOWN_MODEL = frozenset(
         "1211",  # Zhipu
         "deploymentnotfound",  # Azure
         "resource_not_found_error",  # Moonshot
+        "resourcenotfoundexception",  # AWS
+    }
+)
+TOO_MANY = frozenset(
+    {
+        "rate_limit_error",  # Anthropic
+        "resource_exhausted",  # Google
+        *(
+            "throttlingexception",
+            "servicequotaexceededexception",
+            "toomanyrequestsexception",
+        ),  # AWS, the second with 400
+    }
+)
+TOO_BUSY = frozenset(
+    {
+        "overloaded_error",  # Anthropic
+        *("modelnotreadyexception", "serviceunavailableexception"),  # AWS, the first with 429
     }
 )
 TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length", "1261"})
 
 _UNPAID_TEXT = re.compile(r"credit balance is too low|insufficient (?:account )?(?:balance|credits?)", re.IGNORECASE)
-_KEY_TEXT = re.compile(r"(?:incorrect|invalid) api[ -]key|api key not valid", re.IGNORECASE)
+_KEY_TEXT = re.compile(
+    r"(?:incorrect|invalid) api[ -]key|api key not valid"
+    r"|user location is not supported|^operation not allowed$",  # Google with 400; Bedrock, for an account, with 400
+    re.IGNORECASE,
+)
 _MODERATION_TEXT = re.compile(r"moderation|flagged for|content (?:policy|management policy)", re.IGNORECASE)
 _MODEL_TEXT = re.compile(
-    r"not a valid model id|model not exist|invalid model[: ]|model [^.]{0,200}(?:does not exist|not found)",
+    r"not a valid model id|model identifier is invalid|on-demand throughput isn.t supported"
+    r"|model not exist|invalid model[: ]|model [^.]{0,200}(?:does not exist|not found)",
     re.IGNORECASE,
 )
 _LENGTH_TEXT = re.compile(
     r"maximum context length|context[ _](?:length|window)[^.]{0,60}exceed"
     r"|exceed[^.]{0,60}context[ _](?:length|window|size)|prompt is too long"
-    r"|input token count[^.]{0,40}exceeds|range of input length should be",
+    r"|input token count[^.]{0,40}exceeds|input is too long|range of input length should be",
     re.IGNORECASE,
 )
 
 ACCOUNT = Failure(
     kind=FailureKind.CREDENTIALS, message="The provider refused this server's account", code="credentials"
+)
+NO_TOKEN = Failure(
+    kind=FailureKind.CREDENTIALS,
+    message="This server has no access to the provider yet",
+    code="credentials",
+    detail="no access token has been granted",
 )
 MODEL_MISSING = Failure(kind=FailureKind.MISSING, message="The provider does not have this model", code="model_missing")
 THROTTLED = Failure(
@@ -99,6 +133,9 @@ OVERLOADED = Failure(
     retry_same=True,
     code="overloaded",
 )
+MODEL_FAILED = Failure(
+    kind=FailureKind.SERVER_ERROR, message="The provider's model failed", retry_same=True, code="model_failed"
+)
 BY_STATUS: Mapping[int, Failure] = MappingProxyType(
     {
         401: ACCOUNT,
@@ -108,6 +145,7 @@ BY_STATUS: Mapping[int, Failure] = MappingProxyType(
         408: TIMEOUT,
         410: MODEL_MISSING,
         412: ACCOUNT,  # Fireworks: a suspended account
+        424: MODEL_FAILED,  # AWS: ModelErrorException
         429: THROTTLED,
         498: THROTTLED,  # Groq: flex capacity exceeded
         503: OVERLOADED,
@@ -121,12 +159,26 @@ BY_STATUS: Mapping[int, Failure] = MappingProxyType(
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Failure:
     """What an answer other than 2xx means. `headers` have lower-case names; `now` is seconds since the epoch."""
-    error = read_error(body)
+    error = _named_by_headers(read_error(body), headers)
     failure = _by_words(status, error) or _by_status(status, error)
     if failure.kind is FailureKind.REJECTED:
         return failure
     wait = retry_after(headers, message=error.message, wait=error.wait, now=now)
-    return replace(failure, retry_after_s=wait, detail=error.message)
+    return replace(failure, retry_same=_retry_same(failure, headers), retry_after_s=wait, detail=error.message)
+
+
+def _named_by_headers(error: ErrorBody, headers: Mapping[str, str]) -> ErrorBody:
+    """With the code that AWS puts into a header (`ThrottlingException:http://…`), sometimes nowhere else."""
+    named = headers.get("x-amzn-errortype", "").partition(":")[0]
+    return replace(error, codes=error.codes | {named.lower()}) if named else error
+
+
+def _retry_same(failure: Failure, headers: Mapping[str, str]) -> bool:
+    """Anthropic's `x-should-retry` knows better than the status; what needs an operator, it cannot know."""
+    advice = headers.get("x-should-retry")
+    if advice not in ("true", "false") or failure.kind in (FailureKind.CREDENTIALS, FailureKind.MISSING):
+        return failure.retry_same
+    return advice == "true"
 
 
 def _by_words(status: int, error: ErrorBody) -> Failure | None:
@@ -142,7 +194,9 @@ def _by_words(status: int, error: ErrorBody) -> Failure | None:
         return MODEL_MISSING
     if is_client_error and _says(error, TOO_LONG, _LENGTH_TEXT):
         return _rejected(status, error, code="context_length_exceeded")
-    return None
+    if TOO_MANY & error.codes:
+        return THROTTLED
+    return OVERLOADED if TOO_BUSY & error.codes else None
 
 
 def _by_status(status: int, error: ErrorBody) -> Failure:

@@ -33,6 +33,13 @@ COUNT_PATHS: Mapping[str, str] = MappingProxyType(
 DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 
 
+def host_field(base_url: str) -> str:
+    """The `Host` field of requests to an address: with its port where that is not the scheme's own."""
+    parts = urlsplit(base_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return host if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f"{host}:{parts.port}"
+
+
 class OpenAIAdapter:
     """Implements `Adapter`. `clock` gives seconds since the epoch, for a `Retry-After` that is a date."""
 
@@ -50,8 +57,8 @@ class OpenAIAdapter:
             host=parts.hostname or "",
             port=parts.port or DEFAULT_PORTS[parts.scheme],
             path=self.path(target, parts.path.rstrip("/"), suffix=suffix),
-            headers=self.headers(upstream),
-            defaults=self.defaults(upstream, dialect),
+            headers=self.headers(upstream, dialect),
+            defaults=self.defaults(dialect),
         )
 
     def suffix(self, target: Target, kind: Kind, *, dialect: str, stream: bool) -> str:
@@ -63,14 +70,14 @@ class OpenAIAdapter:
         """The whole path: what the row's address has (`base`), then the kind's own (`suffix`)."""
         return f"{base}/{suffix}"
 
-    def headers(self, upstream: Upstream) -> Headers:
+    def headers(self, upstream: Upstream, dialect: str) -> Headers:
         """What the upstream must be told about the caller, names in lower case; the row's own headers win.
 
         Headers about the body and the connection are added by whoever sends it.
         """
-        return tuple({**self.signature(upstream), **dict(upstream.headers)}.items())
+        return tuple({**self.signature(upstream, dialect), **dict(upstream.headers)}.items())
 
-    def defaults(self, upstream: Upstream, dialect: str) -> Headers:
+    def defaults(self, dialect: str) -> Headers:
         """Headers for this format that a client's own replace."""
         return ()
 
@@ -80,7 +87,7 @@ class OpenAIAdapter:
     def unframer(self) -> Unframer | None:
         return None
 
-    def signature(self, upstream: Upstream) -> dict[str, str]:
+    def signature(self, upstream: Upstream, dialect: str) -> dict[str, str]:
         """The header that carries the upstream's key; none for an upstream without one."""
         if upstream.secret is None:
             return {}
