@@ -29,7 +29,7 @@ def nested(levels: int) -> bytes:
 
 
 def test_every_endpoint_has_a_dialect() -> None:
-    assert {endpoint.dialect for endpoint in ENDPOINTS} == set(DIALECTS)
+    assert {endpoint.dialect for endpoint in ENDPOINTS} == set(DIALECTS) - {"gemini_chat"}  # told by the body
     assert len({endpoint.path for endpoint in ENDPOINTS}) == len(ENDPOINTS)
 
 

@@ -18,7 +18,10 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "native_chat": "openai_chat",
         "anthropic_count": "anthropic",
         "gemini_count": "gemini",
+        "gemini_or_chat": "gemini",
+        "gemini_chat": "openai_chat",
         "openai_responses_count": "openai_responses",
+        "openai_responses_compact": "openai_responses",
     }
 )
 """Dialects that are another one upstream."""
@@ -47,9 +50,12 @@ def accepts(model: Model, kind: Kind, dialect: str, *, cross_format: bool = Fals
     """Whether an endpoint of this kind and dialect takes the model (api.md sections 5 to 8)."""
     if kind is Kind.COUNT:
         return Kind.CHAT in model.kinds
+    if kind is Kind.COMPACT:
+        return Kind.CHAT in model.kinds and _format(dialect) in model.dialects
     if kind is not Kind.CHAT or kind not in model.kinds:
         return kind in model.kinds
-    return cross_format or _format(dialect) in OPEN_FORMATS or model.dialects != {"anthropic"}
+    is_open = dialect == "gemini_chat" or _format(dialect) in OPEN_FORMATS
+    return cross_format or is_open or model.dialects != {"anthropic"}
 
 
 def typical_cost(model: Model) -> tuple[int, str]:
@@ -188,9 +194,9 @@ def _plan_all(by_id: Mapping[str, Model]) -> dict[tuple[str, str, Kind], Plan]:
                 )
     for model in by_id.values():
         for dialect in CHAT_FORMATS:
-            plans[model.id, dialect, Kind.COUNT] = tuple(
-                _counting(model, plans.get((model.id, dialect, Kind.CHAT), NO_TARGETS), dialect)
-            )
+            spoken = plans.get((model.id, dialect, Kind.CHAT), NO_TARGETS)
+            plans[model.id, dialect, Kind.COUNT] = tuple(_counting(model, spoken, dialect))
+            plans[model.id, dialect, Kind.COMPACT] = tuple(way for way in spoken if way.dialect == dialect)
     return plans
 
 

@@ -65,7 +65,7 @@ class Planner:
         self._default_chat_model = default_chat_model
         self._cross_format = cross_format
         self._revision: str | None = None
-        self._known: dict[tuple[str | None, str], tuple[Model, Ways]] = {}
+        self._known: dict[tuple[str | None, str, str], tuple[Model, Ways]] = {}
 
     def plan(self, principal: Principal, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Plan | Refusal:
         """The plan for a body on an endpoint; malformed, unknown, misplaced or forbidden is a refusal."""
@@ -91,7 +91,7 @@ class Planner:
             self._known.clear()
             self._revision = catalogue.revision
         endpoint = envelope.endpoint
-        known = self._known.get((envelope.model, endpoint.path))
+        known = self._known.get((envelope.model, endpoint.path, endpoint.dialect))
         if known is not None and envelope.model:
             return known
         model = self._model(catalogue, envelope)
@@ -101,7 +101,7 @@ class Planner:
         if not ways.routes and endpoint.kind is not Kind.COUNT:
             error = NoUpstream(f"No provider of the model '{model.id}' is configured here")
             return Refusal(error=error, model=model.id)
-        self._known[envelope.model, endpoint.path] = model, ways
+        self._known[envelope.model, endpoint.path, endpoint.dialect] = model, ways
         return model, ways
 
     def _price(self, envelope: Envelope, model: Model, ways: Ways) -> Plan:

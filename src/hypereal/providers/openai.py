@@ -63,6 +63,8 @@ class OpenAIAdapter:
 
     def suffix(self, target: Target, kind: Kind, *, dialect: str, stream: bool) -> str:
         """The path below the row's address; the row's own, if it has one."""
+        if kind is Kind.COMPACT:
+            return f"{target.upstream.path(Kind.CHAT, dialect) or PATHS[dialect]}/compact"
         own = COUNT_PATHS if kind is Kind.COUNT else PATHS
         return target.upstream.path(kind, dialect) or own[dialect]
 

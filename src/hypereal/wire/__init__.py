@@ -95,6 +95,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
         "openai_chat": ChatCodec(),
+        "openai_responses": openai_responses.ResponsesCodec(),
         "anthropic": anthropic.AnthropicCodec(),
         "gemini": gemini.GeminiCodec(),
     }

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     EMBEDDING = "embedding"
     COUNT = "count"
     """Counting the tokens of a chat request: free, and served by every chat model."""
+    COMPACT = "compact"
+    """Making a shorter history of a Responses conversation: only its own provider's models do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
