@@ -20,7 +20,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal import __version__
-from hypereal.api import credits, handlers, health, keys, models, usage  # noqa: A004 - the spec's word
+from hypereal.api import responses, credits, handlers, health, keys, models, usage  # noqa: A004 - the spec's word
 from hypereal.api.front import Front
 from hypereal.api.hotlane import STATE, HotLane
 from hypereal.api.inference import Inference
@@ -71,19 +71,23 @@ def create() -> Front:
 def build(settings: Settings, sandbox_url: str | None = None) -> Front:
     """The ASGI application for `settings`, with the sandbox at `sandbox_url` if there is one."""
     request_id = request_id_factory()
-    held: dict[str, Inference] = {}
+    held: dict[str, Doors] = {}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             server = await _start(stack, settings, sandbox_url)
             app.state.services = server.services
-            held["inference"] = Inference(server.pipeline, body_limit_bytes=settings.body_limit_bytes)
+            limit = settings.body_limit_bytes
+            held["doors"] = Doors(
+                Inference(server.pipeline, body_limit_bytes=limit),
+                ResponsesSocket(server.pipeline, request_id, body_limit_bytes=limit),
+            )
             lane = HotLane(
                 server.pipeline,
                 request_id,
                 server.outbox,
-                body_limit_bytes=settings.body_limit_bytes,
+                body_limit_bytes=limit,
                 keep_alive_s=settings.keep_alive_s,
             )
             lane.open(asyncio.get_running_loop())
@@ -101,9 +105,17 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
         redirect_slashes=False,
     )
     handlers.install(app)
-    for router in (keys.router, credits.router, usage.router, models.router, models.public, health.router):
+    for router in (
+        keys.router,
+        credits.router,
+        usage.router,
+        models.router,
+        models.public,
+        responses.router,
+        health.router,
+    ):
         app.include_router(router)
-    return Front(app, lambda: held["inference"], request_id)
+    return Front(app, lambda: held["doors"], request_id)
 
 
 class Server:
@@ -189,6 +201,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     tokens = GoogleTokens()
     background.run(tokens.run(lambda: source.current.upstreams))
     routes = Routes(client, make_adapters(tokens))
+    history = History(engine, retention_days=settings.response_retention_days)
+    stack.push_async_callback(history.close)
+    background.run(history.run())
     pipeline = Pipeline(
         verifier=verifier,
         planner=Planner(
@@ -203,6 +218,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         leases=leases,
         journal=journal,
         failover=Failover(watch),
+        resumption=Resumption(history),
         watch=watch,
     )
     upkeep = Upkeep(
@@ -227,6 +243,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
         windows=windows,
         subjects=subjects,
+        history=history,
     )
     return Server(services, pipeline, probe, outbox)
 

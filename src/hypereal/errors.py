@@ -2,7 +2,7 @@
 
 * HyperealError
   + InvalidRequest (400)
-    - UnknownModel, WrongEndpoint
+    - UnknownModel, WrongEndpoint, PreviousResponseNotFound
   + Unauthorized (401)
   + InsufficientCredits (402)
     - SpendingLimitReached
@@ -76,6 +76,11 @@ class UnknownModel(InvalidRequest):
 class WrongEndpoint(InvalidRequest):
     code = "wrong_endpoint"
     default_message = "This model is served on another endpoint"
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    code = "previous_response_not_found"
+    default_message = "Previous response not found"
 
 
 class Unauthorized(HyperealError):

@@ -144,6 +144,9 @@ class Settings(BaseModel):
         default=None, description="Tokens an account may use in any minute; unset: no limit"
     )
     concurrency: Ceiling = Field(default=None, description="Requests of an account in flight at once; unset: no limit")
+    response_retention_days: int = Field(
+        default=30, ge=1, le=36_500, description="Days that answers of the Responses API are kept for later requests"
+    )
     usage_retention_days: int = Field(default=90, ge=1, le=36_500, description="Days that the request log is kept")
     cross_format: bool = Field(
         default=False, description="Serve any language model on any language endpoint by translation"

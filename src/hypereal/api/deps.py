@@ -53,6 +53,7 @@ def caller(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
 
 
 ModelsRead = Annotated[Principal, Depends(caller(Scope.MODELS_READ))]
+Inferring = Annotated[Principal, Depends(caller(Scope.INFERENCE))]
 KeysRead = Annotated[Principal, Depends(caller(Scope.KEYS_READ))]
 KeysWrite = Annotated[Principal, Depends(caller(Scope.KEYS_WRITE))]
 UsageRead = Annotated[Principal, Depends(caller(Scope.USAGE_READ))]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from hypereal.api.edge import find_endpoint, normalise
 from hypereal.api.inference import Inference
+from hypereal.api.responses_socket import ResponsesSocket, refuse_path
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -14,26 +16,41 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The ways into the pipeline."""
+
+    inference: Inference
+    socket: ResponsesSocket
+
+
 class Front:
     """Routes a request to the pipeline or to the framework's routes.
 
-    `inference` is asked for at each request: it exists only once the application has started.
+    `doors` are asked for at each request: they exist only once the application has started.
     """
 
-    def __init__(self, framework: App, inference: Callable[[], Inference], request_id: Callable[[], str]) -> None:
+    def __init__(self, framework: App, doors: Callable[[], Doors], request_id: Callable[[], str]) -> None:
         self._framework = framework
-        self._inference = inference
+        self._doors = doors
         self._request_id = request_id
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._framework(scope, receive, send)
             return
         path = scope["path"] = normalise(scope["path"])
         request_id = self._request_id()
+        if scope["type"] == "websocket":
+            endpoint, _ = find_endpoint(path)
+            if endpoint is not None and endpoint.has_socket:
+                await self._doors().socket.serve(scope, receive, send, endpoint=endpoint)
+            else:
+                await refuse_path(scope, receive, send, request_id)
+            return
         endpoint, model = find_endpoint(path) if scope["method"] == "POST" else (None, None)
         if endpoint is not None:
-            await self._inference().serve(scope, receive, send, endpoint=endpoint, model=model, request_id=request_id)
+            await self._doors().inference.serve(scope, receive, send, endpoint=endpoint, model=model, request_id=request_id)
             return
         scope["raw_path"] = path.encode()
         scope.setdefault("state", {})["request_id"] = request_id

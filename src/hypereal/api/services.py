@@ -10,6 +10,7 @@ from hypereal.api.readiness import ReadinessProbe
 from hypereal.catalog.resolve import Catalogue
 from hypereal.db import AsyncEngine
 from hypereal.gateway.subjects import Subjects
+from hypereal.history import History
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.money import Micro
 from hypereal.limits.windows import Windows
@@ -29,3 +30,4 @@ class Services:
     metrics_token: str | None
     windows: Windows
     subjects: Subjects
+    history: History

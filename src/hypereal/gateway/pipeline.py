@@ -35,6 +35,7 @@ from hypereal.gateway.failover import Answered, Exchange, Failover, Result, to_e
 from hypereal.gateway.plan import Plan, Planner, Refusal
 from hypereal.gateway.records import Opened, Progress, Settlement
 from hypereal.gateway.relay import GONE, Streamed, StreamRelay
+from hypereal.gateway.resumption import NAMED, Resumption
 from hypereal.gateway.routes import Route
 from hypereal.gateway.subjects import Subjects
 from hypereal.identity.principal import Principal
@@ -72,6 +73,7 @@ class Pipeline:
         leases: LeaseBook,
         journal: Journal,
         failover: Failover,
+        resumption: Resumption,
         watch: Watch,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -81,6 +83,7 @@ class Pipeline:
         self._leases = leases
         self._journal = journal
         self._failover = failover
+        self._resumption = resumption
         self._watch = watch
         self._clock = clock
         self._subjects = subjects
@@ -111,6 +114,12 @@ class Pipeline:
                     _refuse(downstream, endpoint, verdict, request_id)
                     return
                 principal = verdict
+            if endpoint.goes_on and NAMED in body:
+                whole = await self._write_out(principal, body)
+                if isinstance(whole, HyperealError):
+                    _refuse(downstream, endpoint, whole, request_id)
+                    return
+                body = whole
             call = Call(
                 endpoint=endpoint,
                 request_id=request_id,
@@ -135,6 +144,11 @@ class Pipeline:
             if self.is_stopping and not self.in_flight:
                 self._is_drained.set()
 
+    async def check(self, secret: bytes | None) -> HyperealError | None:
+        """Why a caller would be refused whatever it asks."""
+        verdict = await self._verify(secret)
+        return None if isinstance(verdict, Principal) else verdict
+
     async def stop(self) -> None:
         """Turn away new requests and wait for those under way."""
         self.is_stopping = True
@@ -147,6 +161,11 @@ class Pipeline:
             return ShuttingDown(retry_after_s=1)
         await in_task()
         return await self._verifier.verify(secret)
+
+    async def _write_out(self, principal: Principal, body: bytes) -> bytes | HyperealError:
+        """The body with the stored response in it that it goes on from."""
+        await in_task()
+        return await self._resumption.write_out(principal.account_id, body)
 
     def _admit(self, call: Call, body: bytes, context: Context) -> HyperealError | None:
         """Plan the request, let it through its windows, and hold its credits if memory can; or say why not."""
@@ -274,6 +293,8 @@ class Pipeline:
     ) -> None:
         plan, usage = exchange.plan, bill.usage
         body = route.dialect.render_answer(plan.envelope, answer, usage, charged)
+        if call.endpoint.goes_on:
+            self._resumption.keep(call.principal.account_id, plan.envelope, body, is_stream=False)
         status = CLIENT_CLOSED if call.downstream.is_gone else 200
         self._settle(
             call,
@@ -296,6 +317,9 @@ class Pipeline:
         events, _ = split_events(route.unfold(envelope, answer, usage))
         shown = [stream.edit(event) if stream.rewrites_events else event for event in events[:-1]]
         shown.append(stream.close(events[-1], bill.answer, usage, charged))
+        payload = b"".join(shown)
+        if call.endpoint.goes_on:
+            self._resumption.keep(call.principal.account_id, envelope, payload, is_stream=True)
         status = CLIENT_CLOSED if call.downstream.is_gone else 200
         self._settle(
             call,
@@ -303,7 +327,7 @@ class Pipeline:
             call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
         )
         call.downstream.open_stream(_answer_fields(call, exchange, route), stream.content_type)
-        call.downstream.send(b"".join(shown))
+        call.downstream.send(payload)
         call.downstream.close_stream()
 
     def _end_stream(self, call: Call, relay: StreamRelay, result: Streamed, bill: Bill, charged: Micro) -> None:
@@ -326,11 +350,14 @@ class Pipeline:
 
     def _close_whole(self, call: Call, relay: StreamRelay, bill: Bill, charged: Micro) -> None:
         downstream = call.downstream
-        framed = relay.framed_end() if bill.answer.usage is not None else None
+        framed = relay.framed_end() if bill.answer.usage is not None and not call.endpoint.goes_on else None
         if framed is not None:
             downstream.close_stream(framed)
             return
-        downstream.send(relay.dialect.close(relay.tail_payload(), bill.answer, bill.usage, charged))
+        end = relay.dialect.close(relay.tail_payload(), bill.answer, bill.usage, charged)
+        if call.endpoint.goes_on and call.plan is not None:
+            self._resumption.keep(call.principal.account_id, call.plan.envelope, end, is_stream=True)
+        downstream.send(end)
         downstream.close_stream()
 
     def _close_broken(self, call: Call, relay: StreamRelay, result: Streamed) -> None:

@@ -31,7 +31,15 @@ def _anthropic(path: str, kind: Kind, dialect: str) -> Endpoint:
 
 
 def _responses(path: str, kind: Kind, dialect: str) -> Endpoint:
-    return Endpoint(path=path, kind=kind, dialect=dialect, family=Family.OPENAI, headers=openai_responses.HEADERS)
+    return Endpoint(
+        path=path,
+        kind=kind,
+        dialect=dialect,
+        family=Family.OPENAI,
+        headers=openai_responses.HEADERS,
+        goes_on=True,
+        has_socket=kind is Kind.CHAT,
+    )
 
 
 def _gemini(verb: str, kind: Kind, dialect: str, *, streams: bool = False) -> tuple[Endpoint, ...]:

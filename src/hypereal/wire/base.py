@@ -49,7 +49,8 @@ class Endpoint:
     """One inference path: which format it speaks, what it asks of a model, how its errors look.
 
     A path may hold `{model}`, which then names the model in place of the body. `headers` are those of the request that
-    its dialect reads, in lower case.
+    its dialect reads, in lower case. `goes_on` says that a request may go on from a stored response, `has_socket` that
+    the endpoint is served over WebSocket as well.
     """
 
     path: str
@@ -58,6 +59,8 @@ class Endpoint:
     family: Family
     stream_default: bool = False
     headers: tuple[bytes, ...] = ()
+    goes_on: bool = False
+    has_socket: bool = False
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):

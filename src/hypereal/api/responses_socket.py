@@ -1,0 +1,274 @@
+"""The Responses API over a WebSocket, as Codex speaks it: requests as messages, events as messages.
+
+`{"type": "response.create", …}` is the body of a `POST /v1/responses`; each event of its stream comes back as one
+message. `"generate": false` announces what the next request will go on from, and costs nothing. A request may go on
+from any recent response of its own connection, stored or not. Reference: OpenAI's documentation, "WebSocket mode".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from hypereal.api.auth import extract_secret
+from hypereal.api.edge import read_context
+from hypereal.errors import HyperealError, InvalidRequest, NotFound, PayloadTooLarge
+from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
+from hypereal.gateway.pipeline import Pipeline
+from hypereal.kit.sse import event_data, split_events
+from hypereal.wire import DIALECTS
+from hypereal.wire.base import Endpoint, Envelope, Family, Garbage, Usage
+from hypereal.wire.families import render
+from hypereal.wire.fields import Fields as BodyFields
+from hypereal.wire.fields import read_fields, read_text
+from hypereal.wire.openai_responses.history import expand, input_items, output_items, response_id, whole_answer
+from hypereal.wire.openai_responses.response import echo, response_object
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+CREATE = "response.create"
+HIGH_WATER_BYTES = 65_536
+REMEMBERED = 8
+"""Responses of a connection that its next request may go on from."""
+_TERMINAL = (b'"response.completed"', b'"response.incomplete"')
+_NOT_IN_A_BODY = frozenset({"type", "generate", "stream"})
+_encode = msgspec.json.encode
+
+_Turn = tuple[list[msgspec.Raw], list[msgspec.Raw]]
+"""The input and the output of a response."""
+
+
+class SocketDownstream:
+    """One request's answer on its way into messages."""
+
+    takes_chunks = False
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._changed = asyncio.Event()
+        self.is_complete = False
+        self.is_gone = False
+        self.flow: Flow | None = None
+        self.on_gone: Callable[[], None] | None = None
+        self.last = b""
+
+    def respond(self, status: int, fields: Fields, body: bytes) -> None:
+        error = msgspec.json.decode(body).get("error")
+        self._put(_encode({"type": "error", "status": status, "error": error}))
+        self.close_stream()
+
+    def open_stream(self, fields: Fields, content_type: bytes) -> None:
+        """Its events open it."""
+
+    def send(self, payload: bytes) -> None:
+        for event in split_events(payload)[0]:
+            data = event_data(event)
+            if data is not None:
+                self._put(data)
+
+    def send_chunks(self, data: bytes) -> None:
+        raise TypeError("messages have no chunks")
+
+    def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
+        self.is_complete = True
+        self._changed.set()
+
+    def _put(self, data: bytes) -> None:
+        if self.is_gone or self.is_complete:
+            return
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        self.last = data
+        if self._waiting_bytes > HIGH_WATER_BYTES and self.flow is not None:
+            self.flow.pause_reading()
+        self._changed.set()
+
+    def leave(self) -> None:
+        """The client is gone."""
+        if self.is_complete or self.is_gone:
+            return
+        self.is_gone = True
+        self._changed.set()
+        if self.on_gone is not None:
+            self.on_gone()
+
+    async def deliver(self, send: Send) -> None:
+        """Pass on what the pipeline writes until the answer is whole or nobody wants it any more."""
+        while not self.is_gone:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._waiting:
+                data = self._waiting.popleft()
+                self._waiting_bytes -= len(data)
+                await send({"type": "websocket.send", "text": data.decode()})
+            if self.flow is not None and self.flow.paused:
+                self.flow.resume_reading()
+            if self.is_complete and not self._waiting:
+                return
+
+
+async def refuse(scope: Message, send: Send, error: HyperealError, request_id: str) -> None:
+    """Answer the handshake with an error, as far as the server can; else just close."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = render(Family.OPENAI, error, request_id)
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode())]
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def refuse_path(scope: Message, receive: Receive, send: Send, request_id: str) -> None:
+    """Refuse a handshake on a path that speaks no WebSocket."""
+    await receive()
+    await refuse(scope, send, NotFound(f"There is no WebSocket at {scope['path']}"), request_id)
+
+
+class ResponsesSocket:
+    """Serves the WebSocket form of the endpoints that have one."""
+
+    def __init__(self, pipeline: Pipeline, new_id: Callable[[], str], *, body_limit_bytes: int) -> None:
+        self._pipeline = pipeline
+        self.new_id = new_id
+        self.body_limit_bytes = body_limit_bytes
+
+    async def serve(self, scope: Message, receive: Receive, send: Send, *, endpoint: Endpoint) -> None:
+        """Serve one connection for as long as the client keeps it."""
+        await receive()  # websocket.connect
+        secret = extract_secret(scope["headers"], scope.get("query_string", b""))
+        refusal = await self._pipeline.check(secret)
+        if refusal is not None:
+            await refuse(scope, send, refusal, self.new_id())
+            return
+        await send({"type": "websocket.accept"})
+        await _Connection(self, scope, send, endpoint=endpoint, secret=secret).run(receive)
+
+    async def answer(
+        self, scope: Message, downstream: SocketDownstream, body: bytes, *, endpoint: Endpoint, secret: bytes | None
+    ) -> None:
+        """Answer one request of a connection."""
+        try:
+            await self._pipeline.serve(
+                endpoint,
+                secret=secret,
+                body=body,
+                request_id=self.new_id(),
+                downstream=downstream,
+                context=read_context(endpoint, None, b"", scope["headers"]),
+            )
+        finally:
+            downstream.close_stream()
+
+
+class _Connection:
+    """One client's connection: its requests, one after the other, and what they may go on from."""
+
+    def __init__(
+        self, socket: ResponsesSocket, scope: Message, send: Send, *, endpoint: Endpoint, secret: bytes | None
+    ) -> None:
+        self._socket = socket
+        self._scope = scope
+        self._send = send
+        self._endpoint = endpoint
+        self._secret = secret
+        self._turns: dict[str, _Turn] = {}
+        self._requests: asyncio.Queue[str | None] = asyncio.Queue()
+        self._current: SocketDownstream | None = None
+
+    async def run(self, receive: Receive) -> None:
+        listener = asyncio.create_task(self._listen(receive))
+        try:
+            while (text := await self._requests.get()) is not None:
+                await self._handle(text)
+        finally:
+            listener.cancel()
+
+    async def _listen(self, receive: Receive) -> None:
+        """Take messages as they come, so that a client that leaves is noticed while it is being answered."""
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                if self._current is not None:
+                    self._current.leave()
+                await self._requests.put(None)
+                return
+            text = message.get("text")
+            await self._requests.put(text if text is not None else message.get("bytes", b"").decode("utf-8", "replace"))
+
+    async def _handle(self, text: str) -> None:
+        try:
+            body, generates = self._read(text)
+            if not generates:
+                await self._announce(body)
+                return
+        except HyperealError as problem:
+            error = msgspec.json.decode(render(Family.OPENAI, problem, ""))["error"]
+            await self._tell({"type": "error", "status": problem.status, "error": error})
+            return
+        downstream = self._current = SocketDownstream()
+        answering = asyncio.create_task(
+            self._socket.answer(self._scope, downstream, body, endpoint=self._endpoint, secret=self._secret)
+        )
+        await downstream.deliver(self._send)
+        await answering
+        self._current = None
+        self._remember(read_fields(body), downstream.last)
+
+    def _read(self, text: str) -> tuple[bytes, bool]:
+        """The body that a message stands for, and whether anything is to be generated."""
+        limit = self._socket.body_limit_bytes
+        if len(text) > limit:
+            raise PayloadTooLarge(f"The message is larger than {limit} bytes")
+        fields = read_fields(text.encode())
+        if not isinstance(fields, dict):
+            raise fields
+        kind = read_text(fields, "type")
+        if kind != CREATE:
+            raise InvalidRequest(f"type must be '{CREATE}'", param="type")
+        generates = bytes(fields.get("generate", b"true")) != b"false"
+        whole = {name: raw for name, raw in fields.items() if name not in _NOT_IN_A_BODY}
+        whole["stream"] = msgspec.Raw(b"true")
+        turn = self._turns.get(read_text(fields, "previous_response_id") or "")
+        return expand(whole, *turn) if turn is not None else _encode(whole), generates
+
+    async def _announce(self, body: bytes) -> None:
+        """Answer a request that generates nothing, so that the next one can go on from it."""
+        envelope = DIALECTS[self._endpoint.dialect].parse(self._endpoint, body)
+        if not isinstance(envelope, Envelope):
+            raise envelope
+        envelope.at = int(time.time())
+        name = f"resp_{self._socket.new_id()}"
+        self._turns[name] = (input_items(envelope.fields), [])
+        for sequence, status in enumerate(("in_progress", "completed")):
+            response = response_object(
+                echo(envelope),
+                id=name,
+                model=envelope.model or "",
+                created_at=envelope.at,
+                status=status,
+                usage=Usage() if status == "completed" else None,
+            )
+            kind = "response.completed" if status == "completed" else "response.created"
+            await self._tell({"type": kind, "response": response, "sequence_number": sequence})
+
+    def _remember(self, fields: BodyFields | HyperealError, last: bytes) -> None:
+        if not isinstance(fields, dict) or not any(marker in last[:64] for marker in _TERMINAL):
+            return
+        try:
+            whole = whole_answer(b"data: " + last + b"\n\n")
+            self._turns[response_id(whole)] = (input_items(fields), output_items(whole))
+        except (Garbage, InvalidRequest):
+            return
+        while len(self._turns) > REMEMBERED:
+            del self._turns[next(iter(self._turns))]
+
+    async def _tell(self, message: object) -> None:
+        await self._send({"type": "websocket.send", "text": _encode(message).decode()})
