@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.anthropic.messages import input_of, legal_id
-from hypereal.wire.anthropic.shapes import is_null
+from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.thinking import (
     ORIGIN,
     read_redacted,
@@ -50,12 +50,12 @@ class AnswerBlock(msgspec.Struct, gc=False):
     data: str | None = None
     id: str | None = None
     name: str | None = None
-    input: msgspec.Raw | None = None
+    input: msgspec.Raw = NULL
 
     @property
     def arguments(self) -> str:
         """A call's input as text."""
-        return "{}" if is_null(self.input) else bytes(self.input or b"").decode()
+        return "{}" if is_null(self.input) else bytes(self.input).decode()
 
 
 class _Typed(msgspec.Struct, gc=False):
@@ -68,7 +68,7 @@ class _Message(msgspec.Struct, gc=False):
     model: str = ""
     stop_reason: str | None = None
     stop_sequence: str | None = None
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
 
 
 KNOWN = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hypereal.wire.anthropic.shapes import Dropped, is_null
+from hypereal.wire.anthropic.shapes import NULL, Dropped, is_null
 from hypereal.wire.anthropic.thinking import ORIGIN, read_redacted, read_thinking
 from hypereal.wire.conversation import Block, Foreign, Media, Text, ToolCall, ToolResult
 
@@ -19,7 +19,7 @@ class _Typed(msgspec.Struct, gc=False):
 class _Text(msgspec.Struct):
     text: str
     cache_control: Any = None
-    citations: msgspec.Raw | None = None
+    citations: msgspec.Raw = NULL
 
 
 class _Source(msgspec.Struct):
@@ -28,7 +28,7 @@ class _Source(msgspec.Struct):
     data: str | None = None
     url: str | None = None
     file_id: str | None = None
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = NULL
 
 
 class _Media(msgspec.Struct):
@@ -52,7 +52,7 @@ class _ToolUse(msgspec.Struct):
 
 class _ToolResult(msgspec.Struct):
     tool_use_id: str
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = NULL
     is_error: bool | None = None
     cache_control: Any = None
 
@@ -103,9 +103,9 @@ class ContentReader:
             "redacted_thinking": self._redacted,
         }
 
-    def read(self, raw: msgspec.Raw | None) -> list[Block]:
+    def read(self, raw: msgspec.Raw) -> list[Block]:
         """A message's content: a string or blocks."""
-        if raw is None or is_null(raw):
+        if is_null(raw):
             return []
         if bytes(memoryview(raw)[:1]) == b'"':
             return [Text(_decode_string(raw))]
@@ -118,7 +118,7 @@ class ContentReader:
 
     def _text(self, raw: msgspec.Raw) -> list[Block]:
         block = _decode_text(raw)
-        if block.citations is not None and not is_null(block.citations):
+        if not is_null(block.citations):
             self.dropped["citations"] = None
         return [Text(block.text, block.cache_control)]
 

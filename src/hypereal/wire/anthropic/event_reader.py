@@ -9,6 +9,7 @@ import msgspec
 from hypereal.kit.sse import event_data
 from hypereal.wire.anthropic.answer import read_block, read_stop
 from hypereal.wire.anthropic.native_stream import UNREADABLE, error_text
+from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.thinking import read_redacted, read_thinking
 from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
 from hypereal.wire.base import Garbage
@@ -21,7 +22,7 @@ class _Delta(msgspec.Struct, gc=False):
     partial_json: str | None = None
     thinking: str | None = None
     signature: str | None = None
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = NULL
     stop_reason: str | None = None
     stop_sequence: str | None = None
 
@@ -29,16 +30,16 @@ class _Delta(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct, gc=False):
     id: str = ""
     model: str = ""
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
 
 
 class _Event(msgspec.Struct, gc=False):
     type: str
     index: int = 0
     delta: _Delta | None = None
-    content_block: msgspec.Raw | None = None
+    content_block: msgspec.Raw = NULL
     message: _Message | None = None
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
     error: Any = None
 
 
@@ -46,13 +47,14 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.encode
 _NO_DELTA = _Delta()
+_DELTA_HEAD = b"event: content_block_delta\ndata: "
+_DELTA_HEAD_BYTES = len(_DELTA_HEAD)
 
 
 def _data_of(event: bytes) -> bytes | None:
-    """The data of an event with a name and one line of data, which all of Anthropic's are; any other the long way."""
-    start = event.find(b"\ndata: ") + 7
-    if start > 6 and event.find(b"\n", start) == len(event) - 2:
-        return event[start:-2]
+    """The data of an event; that of a delta, which nearly all are, by the short way."""
+    if event.startswith(_DELTA_HEAD) and event.find(b"\n", _DELTA_HEAD_BYTES) == len(event) - 2:
+        return event[_DELTA_HEAD_BYTES:]
     return event_data(event)
 
 
@@ -67,7 +69,7 @@ class _ForeignBlock:
     def add(self, delta: _Delta) -> None:
         if delta.partial_json:
             self._input.append(delta.partial_json)
-        if delta.content is not None:
+        if not is_null(delta.content):
             self._content = delta.content
 
     def whole(self) -> Foreign:
@@ -123,16 +125,18 @@ class MessagesEventReader:
         return self._finish(None) if self._has_stop and not self._is_over else []
 
     def _delta(self, index: int, delta: _Delta) -> list[Event]:
+        if index not in self._open:
+            if index in self._foreign:
+                self._foreign[index].add(delta)
+            return []
+        if delta.signature:
+            self._tokens[index] = read_thinking("", delta.signature).opaque
         text = delta.text or delta.partial_json or delta.thinking
-        if index in self._foreign:
-            self._foreign[index].add(delta)
-        elif index in self._open:
-            if delta.signature:
-                self._tokens[index] = read_thinking("", delta.signature).opaque
-            elif text:
-                self._inputs.pop(index, None)
-                return [Delta(index, text)]
-        return []
+        if not text:
+            return []
+        if self._inputs:
+            self._inputs.pop(index, None)
+        return [Delta(index, text)]
 
     def _start(self, read: _Event) -> list[Event]:
         message = read.message or _Message()
@@ -141,7 +145,7 @@ class MessagesEventReader:
 
     def _start_block(self, read: _Event) -> list[Event]:
         index = read.index
-        if index in self._open or index in self._foreign or read.content_block is None:
+        if index in self._open or index in self._foreign or is_null(read.content_block):
             raise Garbage("a block that is open already, or none")
         block = read_block(read.content_block)
         if isinstance(block, Foreign):

@@ -100,9 +100,9 @@ class MessagesEventWriter:
         self._head = _delta_head(self._index, kind, field)
         return _event("content_block_start", index=self._index, content_block=shown)
 
-    def _begin_empty(self) -> bytes:
-        """Begin the open block, of text or thinking, now that there is something in it."""
-        if isinstance(self._block, Thinking):
+    def _begin_empty(self, block: Text | Thinking | ToolCall) -> bytes:
+        """Begin a block of text or thinking, now that there is something in it."""
+        if isinstance(block, Thinking):
             shown = {"type": "thinking", "thinking": "", "signature": ""}
             return self._begin(shown, b"thinking_delta", b"thinking")
         return self._begin({"type": "text", "text": ""}, b"text_delta", b"text")
@@ -110,7 +110,7 @@ class MessagesEventWriter:
     def _more(self, text: str) -> bytes:
         if not text or self._block is None:
             return b""
-        begun = b"" if self._head else self._begin_empty()
+        begun = b"" if self._head else self._begin_empty(self._block)
         return begun + self._head + _encode(text) + _DELTA_ENDS
 
     def _stop_block(self, opaque: Opaque | None) -> bytes:
@@ -131,7 +131,7 @@ class MessagesEventWriter:
             return b""
         if not has_begun and is_redacted(opaque):
             return self._whole(render_thinking(Thinking(opaque=opaque)))
-        begun = b"" if has_begun else self._begin_empty()
+        begun = b"" if has_begun else self._begin_empty(block)
         signature = _delta_head(self._index, b"signature_delta", b"signature")
         self._head = b""
         return begun + signature + _encode(render_signature(opaque)) + _DELTA_ENDS + self._stop()

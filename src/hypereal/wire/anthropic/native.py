@@ -13,6 +13,7 @@ from hypereal.errors import HyperealError, InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, error_text
 from hypereal.wire.anthropic.sealed import without_sealed
+from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
 from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
@@ -57,15 +58,15 @@ class _Body(msgspec.Struct, gc=False):
     type: str | None = None
     content: list[msgspec.Raw] | None = None
     stop_reason: Any = None
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
     error: Any = None
 
 
 class _Block(msgspec.Struct, gc=False):
     text: str | None = None
     thinking: str | None = None
-    input: msgspec.Raw | None = None
-    content: msgspec.Raw | None = None
+    input: msgspec.Raw = NULL
+    content: msgspec.Raw = NULL
 
 
 class _Count(msgspec.Struct, gc=False):
@@ -87,7 +88,7 @@ def _block_size(raw: msgspec.Raw) -> int:
     except UNREADABLE:
         return len(bytes(raw))
     texts = sum(len(text.encode()) for text in (block.text, block.thinking) if text)
-    return texts + sum(len(bytes(part)) for part in (block.input, block.content) if part is not None)
+    return texts + sum(len(bytes(part)) for part in (block.input, block.content) if not is_null(part))
 
 
 def _betas(value: bytes) -> str:

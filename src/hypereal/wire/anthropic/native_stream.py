@@ -14,6 +14,7 @@ import msgspec
 from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import each_event, event_data, read_data, split_events
+from hypereal.wire.anthropic.shapes import NULL
 from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Family, Garbage, Usage
 from hypereal.wire.families import render_event
@@ -40,15 +41,14 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct, gc=False):
-    usage: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
 
 
 class _Event(msgspec.Struct, gc=False):
     type: str
     delta: _Delta | None = None
     message: _Message | None = None
-    usage: msgspec.Raw | None = None
-    content_block: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
     error: Any = None
 
 

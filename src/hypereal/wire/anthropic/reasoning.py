@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hypereal.wire.anthropic.shapes import Dropped, is_null, read_as
+from hypereal.wire.anthropic.shapes import NULL, Dropped, read_as
 from hypereal.wire.conversation import Aim, Reasoning, budget_of, effort_of
 
 LEAST_BUDGET = 1024
@@ -24,17 +24,17 @@ class _Thinking(msgspec.Struct, gc=False):
 
 class _OutputConfig(msgspec.Struct, gc=False):
     effort: str | None = None
-    format: msgspec.Raw | None = None
+    format: msgspec.Raw = NULL
 
 
 _decode_thinking = msgspec.json.Decoder(_Thinking).decode
 _decode_config = msgspec.json.Decoder(_OutputConfig).decode
 
 
-def read_output_config(fields: Mapping[str, msgspec.Raw]) -> tuple[str | None, msgspec.Raw | None]:
+def read_output_config(fields: Mapping[str, msgspec.Raw]) -> tuple[str | None, msgspec.Raw]:
     """The effort and the format that `output_config` asks for."""
     config = read_as(fields, "output_config", _decode_config) or _OutputConfig()
-    return config.effort, None if is_null(config.format) else config.format
+    return config.effort, config.format
 
 
 def read_reasoning(fields: Mapping[str, msgspec.Raw], effort: str | None, dropped: Dropped) -> Reasoning | None:

@@ -12,7 +12,7 @@ from hypereal.wire.anthropic.content import ContentReader
 from hypereal.wire.anthropic.messages import MessagesWriter, write_text
 from hypereal.wire.anthropic.reasoning import read_output_config, read_reasoning, write_reasoning
 from hypereal.wire.anthropic.schema import accepted_schema
-from hypereal.wire.anthropic.shapes import Dropped, is_null, read_as
+from hypereal.wire.anthropic.shapes import NULL, Dropped, is_null, read_as
 from hypereal.wire.anthropic.thinking import with_call_tokens
 from hypereal.wire.anthropic.tools import is_forced, read_choice, read_tools, write_choice, write_tools
 from hypereal.wire.conversation import Aim, Conversation, Message, OutputFormat, Role, Text, Written
@@ -54,8 +54,8 @@ _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system"
 
 class _Message(msgspec.Struct):
     role: str
-    content: msgspec.Raw | None = None
-    output_config: msgspec.Raw | None = None
+    content: msgspec.Raw = NULL
+    output_config: msgspec.Raw = NULL
 
 
 class _Format(msgspec.Struct):
@@ -113,11 +113,9 @@ def _read_tier(fields: Mapping[str, msgspec.Raw], dropped: Dropped) -> str | Non
     return _TIERS.get(tier or "")
 
 
-def _read_output(
-    fields: Mapping[str, msgspec.Raw], output: msgspec.Raw | None, dropped: Dropped
-) -> OutputFormat | None:
+def _read_output(fields: Mapping[str, msgspec.Raw], output: msgspec.Raw, dropped: Dropped) -> OutputFormat | None:
     """`output_config.format`, or `output_format` as it was called in the beta."""
-    named = {"output_format": output} if output is not None else fields
+    named = fields if is_null(output) else {"output_format": output}
     wanted = read_as(named, "output_format", _decode_format)
     if wanted is None:
         return None

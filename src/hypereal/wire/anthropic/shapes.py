@@ -10,12 +10,14 @@ import msgspec
 from hypereal.errors import InvalidRequest
 
 T = TypeVar("T")
+NULL = msgspec.Raw(b"null")
+"""A raw field that was not given: msgspec has no optional raw fields."""
 Dropped = dict[str, None]
 """The names of what was left out: a set that keeps its order."""
 
 
-def is_null(raw: msgspec.Raw | None) -> bool:
-    return raw is None or bytes(memoryview(raw)[:1]) == b"n"
+def is_null(raw: msgspec.Raw) -> bool:
+    return bytes(memoryview(raw)[:1]) == b"n"
 
 
 def read_as(fields: Mapping[str, msgspec.Raw], name: str, decode: Callable[[msgspec.Raw], T]) -> T | None:

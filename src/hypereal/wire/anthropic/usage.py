@@ -37,10 +37,8 @@ class UsageFields(msgspec.Struct, gc=False):
 _decode: Callable[[msgspec.Raw], UsageFields | None] = msgspec.json.Decoder(UsageFields | None).decode
 
 
-def read_usage_fields(raw: msgspec.Raw | None) -> UsageFields | None:
+def read_usage_fields(raw: msgspec.Raw) -> UsageFields | None:
     """A `usage` object as it came; one of an unknown shape is no usage."""
-    if raw is None:
-        return None
     try:
         return _decode(raw)
     except (msgspec.DecodeError, RecursionError):
