@@ -18,6 +18,7 @@ from hypereal.wire.openai_responses.items import (
     kind_of,
     said_blocks,
 )
+from hypereal.wire.openai_responses.native_stream import error_text
 from hypereal.wire.openai_responses.response import ID_PREFIX, echo, own_id, response_object
 from hypereal.wire.openai_responses.tools import flat_names
 from hypereal.wire.openai_responses.usage import ABSENT, read_usage
@@ -69,6 +70,8 @@ def read_reply(body: bytes) -> Reply:
     """What an upstream's whole answer says. Raises `Garbage`."""
     try:
         response = decode_response(body)
+        if response.error is not None:
+            raise Garbage(error_text(response.error))
         if response.output is None:
             raise Garbage("an answer without output")
         items = [(kind_of(raw), raw) for raw in response.output]
