@@ -36,7 +36,7 @@ NASTY = (
     "\u2028",
     "नमस्ते 안녕 你好",
     "\\u0000",
-    "\r\n\r\n",
+    "line\r\n\r\nline",
     "null",
 )
 TEXTS = st.one_of(st.text(min_size=1, max_size=30), st.sampled_from(NASTY)).filter(lambda text: bool(text.strip()))
@@ -92,7 +92,8 @@ def streams(draw: st.DrawFn, origin: str, *, overlaps: bool = True) -> tuple[Rep
     first_call = next((at for at, block in enumerate(reply.blocks) if isinstance(block, ToolCall)), len(lives))
     for life in lives[:first_call]:
         events += life
-    events += _shuffled(draw, lives[first_call:]) if overlaps else sum(lives[first_call:], [])
+    parallel = lives[first_call:]
+    events += _shuffled(draw, parallel) if overlaps else [event for life in parallel for event in life]
     return reply, [*events, Finished(reply.stop, reply.stop_sequence, reply.usage)]
 
 

@@ -30,7 +30,7 @@ from tests.wire.translate.strategies import conversations, replies, streams
 
 EACH = pytest.mark.parametrize("name", NAMES)
 EACH_PAIR = pytest.mark.parametrize(("client", "upstream"), PAIRS)
-SOME = settings(max_examples=40, deadline=None)
+SOME = settings(max_examples=20, deadline=None)
 USAGE = Usage(input=7, output=3)
 
 
