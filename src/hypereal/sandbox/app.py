@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hypereal.sandbox import anthropic_request, responses_request
 from hypereal.sandbox.answers import (
     Answer,
     Request,
@@ -20,14 +21,13 @@ from hypereal.sandbox.answers import (
     reasoning_tokens,
     usage_of,
 )
-from hypereal.sandbox.anthropic_request import read_count
 from hypereal.sandbox.chat_format import OPENAI
 from hypereal.sandbox.conversation import Conversation
 from hypereal.sandbox.delivery import Script, fail_first, refuse, send_json, send_stream, send_whole
 from hypereal.sandbox.embeddings import embeddings_body, read_inputs
 from hypereal.sandbox.exchange import ClientGone, Exchange, Receive, Scope, Send
 from hypereal.sandbox.faults import FaultMemory, Faults, read_faults
-from hypereal.sandbox.formats import ANTHROPIC, CHAT, Format
+from hypereal.sandbox.formats import ANTHROPIC, CHAT, COMPACTION, RESPONSES, Format
 from hypereal.sandbox.grammar import Event, Grammar
 from hypereal.sandbox.prompt_cache import BreakpointCache, Cached, PrefixCache
 from hypereal.sandbox.request import BadRequest, read_model, read_sampling
@@ -79,6 +79,9 @@ class Sandbox:
             "/v1/embeddings": Route("POST", self._embeddings),
             "/v1/messages": Route("POST", self._messages, ANTHROPIC.grammar),
             "/v1/messages/count_tokens": Route("POST", self._count_messages, ANTHROPIC.grammar),
+            "/v1/responses": Route("POST", partial(self._generate, RESPONSES, RESPONSES.read), RESPONSES.grammar),
+            "/v1/responses/input_tokens": Route("POST", self._count_input, RESPONSES.grammar),
+            "/v1/responses/compact": Route("POST", partial(self._generate, COMPACTION, COMPACTION.read)),
             "/v1/models": Route("GET", self._models),
             "/healthz": Route("GET", self._health),
         }
@@ -111,7 +114,15 @@ class Sandbox:
 
     async def _count_messages(self, exchange: Exchange) -> None:
         _check_version(exchange)
-        await self._count(ANTHROPIC.grammar, read_count, lambda count: {"input_tokens": count}, exchange)
+        await self._count(
+            ANTHROPIC.grammar, anthropic_request.read_count, lambda count: {"input_tokens": count}, exchange
+        )
+
+    async def _count_input(self, exchange: Exchange) -> None:
+        def body(count: int) -> Event:
+            return {"object": "response.input_tokens", "input_tokens": count}
+
+        await self._count(RESPONSES.grammar, responses_request.read_count, body, exchange)
 
     async def _generate(self, form: Format, read: Read, exchange: Exchange) -> None:
         """Read, fail or answer: the way of every format."""

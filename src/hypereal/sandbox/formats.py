@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypereal.sandbox.answers import Answer, Request
@@ -14,6 +14,9 @@ from hypereal.sandbox.chat_format import OPENAI, chat_body, chat_chunks
 from hypereal.sandbox.chat_request import read_chat
 from hypereal.sandbox.grammar import Event, Grammar
 from hypereal.sandbox.request import BadRequest
+from hypereal.sandbox.responses_format import RESPONSES as RESPONSES_GRAMMAR
+from hypereal.sandbox.responses_format import compact_body, responses_body, responses_events, responses_failure
+from hypereal.sandbox.responses_request import read_compact, read_responses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +32,11 @@ class Format:
 
 CHAT = Format(grammar=OPENAI, read=read_chat, body=chat_body, events=chat_chunks)
 ANTHROPIC = Format(grammar=ANTHROPIC_GRAMMAR, read=read_anthropic, body=anthropic_body, events=anthropic_events)
+RESPONSES = Format(
+    grammar=RESPONSES_GRAMMAR,
+    read=read_responses,
+    body=responses_body,
+    events=responses_events,
+    failure=responses_failure,
+)
+COMPACTION = replace(RESPONSES, read=read_compact, body=compact_body)
