@@ -16,8 +16,9 @@ from pathlib import Path
 import httpx2
 
 from hypereal.sandbox.app import SandboxConfig
+from hypereal.sandbox.prompt_cache import PrefixCache
 from hypereal.sandbox.server import serving
-from hypereal.sandbox.tokens import PrefixCache, count, filler, split
+from hypereal.sandbox.tokens import count, filler, split
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:

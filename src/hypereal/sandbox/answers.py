@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -13,99 +13,180 @@ from hypereal.sandbox import replies, tokens
 from hypereal.sandbox.conversation import Conversation
 from hypereal.sandbox.faults import Faults
 from hypereal.sandbox.hints import Hints, stable_number
+from hypereal.sandbox.prompt_cache import Block, Cached
 from hypereal.sandbox.request import BadRequest, Sampling
+from hypereal.sandbox.scenarios import Step
 from hypereal.sandbox.schema import fill
 from hypereal.sandbox.schema_check import Unsatisfiable
-from hypereal.sandbox.tools import Offer, decide
+from hypereal.sandbox.tools import Offer, Tool, ToolCall, decide
 
 _REASONING = re.compile(r"thinking|reason|codex|gpt-5|(?:^|[/\-_.])(?:o[1345]|r1)(?:[\-_.:]|$)", re.IGNORECASE)
-_REASONING_TOKENS = {"none": 0, "minimal": 16, "low": 64, "medium": 192, "high": 512, "xhigh": 1024}
+_REASONING_TOKENS = {"none": 0, "minimal": 16, "low": 64, "medium": 192, "high": 512, "xhigh": 1024, "max": 1024}
 _MESSAGE_TOKENS = 4  # what OpenAI's counting guide adds for each message, and 3 for the reply's start
 _REPLY_TOKENS = 3
 _MEDIA_TOKENS = {"image": 255, "audio": 128, "video": 1024, "file": 512}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A tool call whose JSON arguments are split into tokens."""
+class Structure:
+    """The shape that an answer must have: any JSON object, or a value of `schema`. `field` is where this was asked."""
 
-    id: str
-    name: str
+    field: str
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a request asks for, in whatever format it came; `body` is all that it says.
+
+    `tool_text` is the tools as they are counted. `blocks` is the prompt of a format that caches at breakpoints.
+    """
+
+    model: str
+    conversation: Conversation
+    offer: Offer
+    sampling: Sampling
+    structure: Structure | None = None
+    tool_text: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    blocks: tuple[Block, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A tool call. `arguments` is JSON, or free text for a custom tool, split into tokens; `number` identifies it."""
+
+    number: str
+    tool: Tool
     arguments: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        return self.tool.name
+
+    @property
+    def text(self) -> str:
+        return "".join(self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One answer: text as tokens, or calls. `finish` is OpenAI's finish reason."""
+    """One answer: thoughts, then text, as tokens, then calls. `finish` is OpenAI's finish reason.
+
+    `stopped_by` is the stop sequence that ended it.
+    """
 
     index: int
     pieces: Sequence[str]
+    thoughts: Sequence[str] = ()
     calls: tuple[Call, ...] = ()
     finish: str = "stop"
+    stopped_by: str | None = None
 
     @property
     def text(self) -> str:
         return "".join(self.pieces)
 
+    @property
+    def thinking(self) -> str:
+        return "".join(self.thoughts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens used. `reasoning` is part of `completion`, `cached` of `prompt`."""
+    """Tokens used. `reasoning` is part of `completion`; what the cache read and wrote are parts of `prompt`."""
 
     prompt: int
-    cached: int
     completion: int
     reasoning: int
+    cache: Cached
 
-    def body(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion,
-            "total_tokens": self.prompt + self.completion,
-            "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": self.reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
+    @property
+    def cached(self) -> int:
+        return self.cache.read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """All that a rendering needs. `is_legacy` asks for `function_call` rather than `tool_calls`."""
+    """All that a rendering needs. `number` identifies it; `created` is in seconds since 1970.
 
-    id: str
+    `is_redacted` has its thinking hidden, in a format that can do so.
+    """
+
+    number: str
     created: int
-    model: str
+    request: Request
     choices: tuple[Choice, ...]
     usage: Usage
-    is_legacy: bool = False
+    is_redacted: bool = False
+
+    @property
+    def model(self) -> str:
+        return self.request.model
+
+    @property
+    def first(self) -> Choice:
+        """The only choice, in formats that have no others."""
+        return self.choices[0] if self.choices else Choice(index=0, pieces=())
 
 
-def chat_choices(
-    conversation: Conversation, sampling: Sampling, *, offer: Offer, body: Mapping[str, Any], faults: Faults
-) -> tuple[Choice, ...]:
-    """The choices of a chat answer. Raises `BadRequest` for tools and schemas that cannot be filled."""
-    calls = decide(offer, conversation) if faults.tokens is None and faults.big is None else []
+def answer_choices(request: Request, faults: Faults, step: Step | None) -> tuple[Choice, ...]:
+    """The choices of an answer. Raises `BadRequest` for tools and schemas that cannot be filled."""
+    if faults.empty == "choices":
+        return ()
+    thought = reasoning_tokens(request)
+    sampling = _without(request.sampling, thought)
+    calls = _calls(request, faults, step)
+    thoughts = tokens.split(_thinking(request, calls, step)) if thought else ()
     choices = []
     for index in range(sampling.n):
-        if calls:
-            marked = tuple(
-                Call(
-                    id=f"call_{stable_number(conversation.transcript, index, number, call.arguments):016x}{number:02d}",
-                    name=call.name,
-                    arguments=tokens.split(call.arguments),
-                )
-                for number, call in enumerate(calls)
-            )
-            choices.append(_calls_within(marked, index, sampling, offer))
-            continue
-        structured = _structured(body, conversation)
-        said = structured if structured is not None else replies.reply(conversation, sampling.seed + index)
-        choices.append(text_choice(said, index, sampling, faults))
+        if step is None and calls:
+            choice = Choice(index=index, pieces=(), calls=_marked(request, calls, index))
+        else:
+            choice = text_choice(_said(request, step, index), index, sampling, faults)
+            choice = replace(choice, calls=_marked(request, calls, index) if choice.finish == "stop" else ())
+        choices.append(_limited_calls(replace(choice, thoughts=thoughts), sampling, request.offer))
     return tuple(choices)
+
+
+def _calls(request: Request, faults: Faults, step: Step | None) -> list[ToolCall]:
+    if step is not None:
+        return step.tool_calls(request.offer)
+    return decide(request.offer, request.conversation) if faults.tokens is None and faults.big is None else []
+
+
+def _said(request: Request, step: Step | None, index: int) -> str:
+    if step is not None:
+        return step.said(request.conversation)
+    if request.structure is not None:
+        return _structured(request.structure, request.conversation)
+    return replies.reply(request.conversation, request.sampling.seed + index)
+
+
+def _thinking(request: Request, calls: Sequence[ToolCall], step: Step | None) -> str:
+    if step is not None and step.thinking:
+        return step.thinking
+    return replies.thoughts(request.conversation, [call.tool.name for call in calls])
+
+
+def _marked(request: Request, calls: Sequence[ToolCall], index: int) -> tuple[Call, ...]:
+    """The calls with a number each, which the same request gets again."""
+    if not calls:
+        return ()
+    said = request.conversation.transcript
+    return tuple(
+        Call(
+            number=f"{stable_number(said, index, number, call.arguments):016x}{number:02d}",
+            tool=call.tool,
+            arguments=tokens.split(call.arguments),
+        )
+        for number, call in enumerate(calls)
+    )
+
+
+def _without(sampling: Sampling, thought: int) -> Sampling:
+    """What is left to say once `thought` tokens are spent on reasoning."""
+    return sampling if sampling.limit is None else replace(sampling, limit=max(1, sampling.limit - thought))
 
 
 def text_choice(said: str, index: int, sampling: Sampling, faults: Faults) -> Choice:
@@ -113,47 +194,43 @@ def text_choice(said: str, index: int, sampling: Sampling, faults: Faults) -> Ch
     if faults.big is not None:
         return Choice(index=index, pieces=["x" * faults.big])
     pieces = tokens.split(said) if faults.tokens is None else tokens.filler(said, faults.tokens)
+    stopped_by = None
     if sampling.stop:
         text = "".join(pieces)
-        ends = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
-        pieces = tokens.split(text[: min(ends)]) if ends else pieces
+        ends = [(at, stop) for stop in sampling.stop if (at := text.find(stop)) >= 0]
+        if ends:
+            end, stopped_by = min(ends)
+            pieces = tokens.split(text[:end])
     if sampling.limit is not None and len(pieces) > sampling.limit:
         return Choice(index=index, pieces=pieces[: sampling.limit], finish="length")
-    return Choice(index=index, pieces=pieces)
+    return Choice(index=index, pieces=pieces, stopped_by=stopped_by)
 
 
-def _calls_within(calls: tuple[Call, ...], index: int, sampling: Sampling, offer: Offer) -> Choice:
-    """Calls cut off where the token limit is, as a real model's are."""
-    left = sampling.limit
+def _limited_calls(choice: Choice, sampling: Sampling, offer: Offer) -> Choice:
+    """The choice with its calls cut off where the token limit is, as a real model's are."""
+    if not choice.calls:
+        return choice
+    left = None if sampling.limit is None else sampling.limit - len(choice.pieces)
     kept: list[Call] = []
-    for call in calls:
+    for call in choice.calls:
         if left is not None and len(call.arguments) > left:
-            kept.append(Call(id=call.id, name=call.name, arguments=call.arguments[:left]))
-            return Choice(index=index, pieces=(), calls=tuple(kept), finish="length")
+            kept.append(replace(call, arguments=call.arguments[:left]))
+            return replace(choice, calls=tuple(kept), finish="length")
         kept.append(call)
         left = None if left is None else left - len(call.arguments)
     # A tool that the request named is answered with "stop", as OpenAI documents for `tool_choice`.
-    finish = "function_call" if offer.legacy else "stop" if offer.named is not None else "tool_calls"
-    return Choice(index=index, pieces=(), calls=tuple(kept), finish="stop" if offer.named is not None else finish)
+    finish = "stop" if offer.named is not None else "function_call" if offer.legacy else "tool_calls"
+    return replace(choice, finish=finish)
 
 
-def _structured(body: Mapping[str, Any], conversation: Conversation) -> str | None:
-    """The text of a structured answer, or None when plain text is wanted."""
-    wanted = body.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if not isinstance(wanted, dict) or kind not in ("json_object", "json_schema"):
-        return None
-    if kind == "json_object":
+def _structured(structure: Structure, conversation: Conversation) -> str:
+    """The text of a structured answer."""
+    if structure.schema is None:
         return msgspec.json.encode(_free_object(conversation)).decode()
-    inner = wanted.get("json_schema")
-    schema = inner.get("schema") if isinstance(inner, dict) else None
-    if not isinstance(schema, dict):
-        where = "response_format.json_schema.schema"
-        raise BadRequest(f"Missing required parameter: '{where}'.", param=where)
     try:
-        return msgspec.json.encode(fill(schema, Hints(conversation.prompt))).decode()
+        return msgspec.json.encode(fill(structure.schema, Hints(conversation.prompt))).decode()
     except Unsatisfiable as exc:
-        raise BadRequest(f"Invalid schema for response_format: {exc}", param="response_format") from exc
+        raise BadRequest(f"Invalid schema for {structure.field}: {exc}", param=structure.field) from exc
 
 
 def _free_object(conversation: Conversation) -> dict[str, Any]:
@@ -169,21 +246,25 @@ def _free_object(conversation: Conversation) -> dict[str, Any]:
     return {"answer": replies.reply(conversation, 0)}
 
 
-def prompt_tokens(conversation: Conversation, body: Mapping[str, Any]) -> list[str]:
+def prompt_tokens(request: Request) -> list[str]:
     """The prompt as tokens: the tools, then the messages; media as placeholders."""
-    offered = body.get("tools") or body.get("functions")
-    found = tokens.split(msgspec.json.encode(offered).decode()) if offered else []
-    for turn in conversation.turns:
+    found = tokens.split(request.tool_text)
+    for turn in request.conversation.turns:
         found += ["\0"] * (_MESSAGE_TOKENS - 1) + [turn.role] + tokens.split(turn.text)
         for media in turn.media:
-            found += [media.describe()] * _MEDIA_TOKENS.get(media.kind, 0)
+            found += [media.describe()] * media_tokens(media.kind)
     return found + ["\0"] * _REPLY_TOKENS
 
 
-def usage_of(choices: Sequence[Choice], *, prompt: int, cached: int, reasoning: int) -> Usage:
+def media_tokens(kind: str) -> int:
+    """What an image, a sound or a file counts for."""
+    return _MEDIA_TOKENS.get(kind, 0)
+
+
+def usage_of(choices: Sequence[Choice], *, prompt: int, cache: Cached, reasoning: int) -> Usage:
     """The usage of an answer with these choices."""
     said = sum(_count(choice) for choice in choices)
-    return Usage(prompt=prompt, cached=cached, completion=said + reasoning, reasoning=reasoning)
+    return Usage(prompt=prompt, cache=cache, completion=said + reasoning, reasoning=reasoning)
 
 
 def _count(choice: Choice) -> int:
@@ -191,9 +272,14 @@ def _count(choice: Choice) -> int:
     return written + sum(len(call.arguments) + tokens.count(call.name) + 3 for call in choice.calls)
 
 
-def reasoning_tokens(model: str, sampling: Sampling, prompt: str) -> int:
-    """How many tokens a reasoning model thinks before it answers; 0 for others, at most half of the token limit."""
-    if not _REASONING.search(model):
+def reasoning_tokens(request: Request) -> int:
+    """How many tokens are thought before the answer; 0 for models that do not, at most half of the token limit."""
+    return reasoning_for(request.model, request.sampling, request.conversation.prompt)
+
+
+def reasoning_for(model: str, sampling: Sampling, prompt: str) -> int:
+    thinks = sampling.thinks if sampling.thinks is not None else _REASONING.search(model) is not None
+    if not thinks:
         return 0
     base = _REASONING_TOKENS.get(sampling.effort, _REASONING_TOKENS["medium"])
     thought = base + stable_number(prompt) % (base // 4 + 1) if base else 0

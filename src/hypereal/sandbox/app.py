@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from hypereal.sandbox.answers import Answer, chat_choices, prompt_tokens, reasoning_tokens, usage_of
-from hypereal.sandbox.chat_format import chat_body, chat_chunks, chunk_count
-from hypereal.sandbox.conversation import read_conversation
-from hypereal.sandbox.delivery import Script, error_body, fail_first, send_json, send_stream, send_whole
+from hypereal.sandbox import anthropic_request, responses_request
+from hypereal.sandbox.answers import (
+    Answer,
+    Request,
+    answer_choices,
+    prompt_tokens,
+    reasoning_for,
+    reasoning_tokens,
+    usage_of,
+)
+from hypereal.sandbox.chat_format import OPENAI
+from hypereal.sandbox.conversation import Conversation
+from hypereal.sandbox.delivery import Script, fail_first, refuse, send_json, send_stream, send_whole
 from hypereal.sandbox.embeddings import embeddings_body, read_inputs
 from hypereal.sandbox.exchange import ClientGone, Exchange, Receive, Scope, Send
 from hypereal.sandbox.faults import FaultMemory, Faults, read_faults
-from hypereal.sandbox.request import BadRequest, Sampling, read_model, read_sampling
-from hypereal.sandbox.text_format import read_prompts, text_body, text_choices, text_chunk_count, text_chunks
-from hypereal.sandbox.tokens import PrefixCache, split
-from hypereal.sandbox.tools import read_offer
+from hypereal.sandbox.formats import ANTHROPIC, CHAT, COMPACTION, RESPONSES, Format
+from hypereal.sandbox.grammar import Event, Grammar
+from hypereal.sandbox.prompt_cache import BreakpointCache, Cached, PrefixCache
+from hypereal.sandbox.request import BadRequest, read_model, read_sampling
+from hypereal.sandbox.scenarios import Scenario, Step, step_for
+from hypereal.sandbox.text_format import read_prompts, text_body, text_choices, text_chunks
+from hypereal.sandbox.tokens import split
+from hypereal.sandbox.tools import Offer
 
 MODELS = ("sandbox", "sandbox:fast", "sandbox:slow", "sandbox-thinking", "text-embedding-3-small")
 
@@ -34,10 +48,21 @@ class SandboxConfig:
 
     chunks_per_second: float = 40.0
     models: tuple[str, ...] = MODELS
+    scenarios: tuple[Scenario, ...] = ()
 
 
 Body = dict[str, Any]
 Handler = Callable[[Exchange], Awaitable[None]]
+Read = Callable[[Mapping[str, Any]], Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers a path, and the grammar in which it refuses."""
+
+    method: str
+    handler: Handler
+    grammar: Grammar = OPENAI
 
 
 class Sandbox:
@@ -45,101 +70,146 @@ class Sandbox:
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
-        self._prompts = PrefixCache()
+        self._prefixes = PrefixCache()
+        self._breakpoints = BreakpointCache()
         self._memory = FaultMemory()
-        self._routes: dict[str, tuple[str, Handler]] = {
-            "/v1/chat/completions": ("POST", self._chat),
-            "/v1/completions": ("POST", self._text),
-            "/v1/embeddings": ("POST", self._embeddings),
-            "/v1/models": ("GET", self._models),
-            "/healthz": ("GET", self._health),
+        self._routes = {
+            "/v1/chat/completions": Route("POST", partial(self._generate, CHAT, CHAT.read)),
+            "/v1/completions": Route("POST", self._text),
+            "/v1/embeddings": Route("POST", self._embeddings),
+            "/v1/messages": Route("POST", self._messages, ANTHROPIC.grammar),
+            "/v1/messages/count_tokens": Route("POST", self._count_messages, ANTHROPIC.grammar),
+            "/v1/responses": Route("POST", partial(self._generate, RESPONSES, RESPONSES.read), RESPONSES.grammar),
+            "/v1/responses/input_tokens": Route("POST", self._count_input, RESPONSES.grammar),
+            "/v1/responses/compact": Route("POST", partial(self._generate, COMPACTION, COMPACTION.read)),
+            "/v1/models": Route("GET", self._models),
+            "/healthz": Route("GET", self._health),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"the sandbox does not speak {scope['type']}")
         exchange = Exchange(scope, receive, send)
+        route = self._route(exchange)
         try:
-            await self._answer(exchange)
+            if exchange.method != route.method:
+                raise BadRequest(f"Not allowed to {exchange.method} on {exchange.path}.", status=405)
+            await route.handler(exchange)
         except ClientGone:
             return
         except BadRequest as exc:
-            refusal = error_body(exc.message, status=exc.status, code=exc.code, param=exc.param)
-            await send_json(exchange, exc.status, refusal)
+            await refuse(exchange, route.grammar, exc)
 
-    async def _answer(self, exchange: Exchange) -> None:
-        method, handler = self._routes.get(exchange.path, ("", None))
-        if handler is None and exchange.path.startswith("/v1/models/"):
-            method, handler = "GET", self._model
-        if handler is None:
-            raise BadRequest(f"Unknown request URL: {exchange.method} {exchange.path}.", code="unknown_url", status=404)
-        if exchange.method != method:
-            raise BadRequest(f"Not allowed to {exchange.method} on {exchange.path}.", status=405)
-        await handler(exchange)
+    def _route(self, exchange: Exchange) -> Route:
+        route = self._routes.get(exchange.path)
+        if route is not None:
+            return route
+        if exchange.path.startswith("/v1/models/"):
+            return Route("GET", self._model)
+        return Route(exchange.method, _unknown)
 
-    async def _chat(self, exchange: Exchange) -> None:
+    async def _messages(self, exchange: Exchange) -> None:
+        _check_version(exchange)
+        await self._generate(ANTHROPIC, ANTHROPIC.read, exchange)
+
+    async def _count_messages(self, exchange: Exchange) -> None:
+        _check_version(exchange)
+        await self._count(
+            ANTHROPIC.grammar, anthropic_request.read_count, lambda count: {"input_tokens": count}, exchange
+        )
+
+    async def _count_input(self, exchange: Exchange) -> None:
+        def body(count: int) -> Event:
+            return {"object": "response.input_tokens", "input_tokens": count}
+
+        await self._count(RESPONSES.grammar, responses_request.read_count, body, exchange)
+
+    async def _generate(self, form: Format, read: Read, exchange: Exchange) -> None:
+        """Read, fail or answer: the way of every format."""
         raw, body = await _read_json(exchange)
-        conversation = read_conversation(body)
-        faults = self._faults(exchange, conversation.directive_text)
-        if await fail_first(exchange, faults):
+        request = read(body)
+        step, faults = self._plan(exchange, request.conversation)
+        if await fail_first(exchange, faults, form.grammar):
             return
-        model, sampling, offer = read_model(body), read_sampling(body), read_offer(body)
-        choices = chat_choices(conversation, sampling, offer=offer, body=body, faults=faults)
-        prompt = prompt_tokens(conversation, body)
-        usage = usage_of(
-            choices,
-            prompt=len(prompt),
-            cached=self._prompts.remember(model, prompt),
-            reasoning=reasoning_tokens(model, sampling, conversation.prompt),
-        )
-        answer = Answer(
-            id="chatcmpl-" + _digest(raw),
+        answer = self._answer(raw, request, faults, step)
+        if request.sampling.stream:
+            failure = partial(form.failure, answer) if form.failure else None
+            script = Script(grammar=form.grammar, events=lambda: form.events(answer), failure=failure)
+            await send_stream(exchange, script, faults, rate=self._rate(request.model, faults))
+        else:
+            await send_whole(exchange, form.body(answer), faults, form.grammar)
+
+    async def _count(self, grammar: Grammar, read: Read, body: Callable[[int], Event], exchange: Exchange) -> None:
+        """How many tokens a prompt has."""
+        _, given = await _read_json(exchange)
+        request = read(given)
+        faults = self._faults(exchange, request.conversation.directive_text)
+        if not await fail_first(exchange, faults, grammar):
+            await send_whole(exchange, body(_prompt_length(request)), faults, grammar)
+
+    def _plan(self, exchange: Exchange, conversation: Conversation) -> tuple[Step | None, Faults]:
+        """The turn of a scenario, if one plays, and what is to go wrong; a turn may say that too."""
+        text = conversation.directive_text
+        named = read_faults(text, exchange.headers).scenario
+        step = step_for(self._config.scenarios, conversation, named)
+        if step is not None and step.directives:
+            text = f"{text}[[sandbox:{step.directives}]]"
+        return step, self._faults(exchange, text)
+
+    def _answer(self, raw: bytes, request: Request, faults: Faults, step: Step | None) -> Answer:
+        choices = answer_choices(request, faults, step)
+        length, cache = self._cached(request)
+        thought = reasoning_tokens(request) if choices else 0
+        return Answer(
+            number=_digest(raw),
             created=int(time.time()),
-            model=model,
+            request=request,
             choices=choices,
-            usage=usage,
-            is_legacy=offer.legacy,
+            usage=usage_of(choices, prompt=length, cache=cache, reasoning=thought),
+            is_redacted=faults.redacted,
         )
-        if not sampling.stream:
-            await send_whole(exchange, chat_body(answer, sampling), faults)
-            return
-        script = Script(chunks=lambda: chat_chunks(answer, sampling), total=chunk_count(answer))
-        await send_stream(exchange, script, faults, rate=self._rate(model, faults))
+
+    def _cached(self, request: Request) -> tuple[int, Cached]:
+        """The tokens of the prompt, and how many of them the cache had or keeps."""
+        if request.blocks is not None:
+            return _prompt_length(request), self._breakpoints.remember(request.model, request.blocks)
+        prompt = prompt_tokens(request)
+        return len(prompt), Cached(read=self._prefixes.remember(request.model, prompt))
 
     async def _text(self, exchange: Exchange) -> None:
         raw, body = await _read_json(exchange)
         prompts = read_prompts(body)
         faults = self._faults(exchange, "\n".join(prompts))
-        if await fail_first(exchange, faults):
+        if await fail_first(exchange, faults, OPENAI):
             return
-        model, sampling = read_model(body), read_sampling(body)
-        answer = self._text_answer(raw, body, model=model, sampling=sampling, prompts=prompts, faults=faults)
-        if not sampling.stream:
-            await send_whole(exchange, text_body(answer, sampling), faults)
-            return
-        script = Script(chunks=lambda: text_chunks(answer, sampling), total=text_chunk_count(answer))
-        await send_stream(exchange, script, faults, rate=self._rate(model, faults))
+        answer = self._text_answer(raw, body, prompts, faults)
+        if answer.request.sampling.stream:
+            script = Script(grammar=OPENAI, events=lambda: text_chunks(answer))
+            await send_stream(exchange, script, faults, rate=self._rate(answer.model, faults))
+        else:
+            await send_whole(exchange, text_body(answer), faults, OPENAI)
 
-    def _text_answer(
-        self, raw: bytes, body: Body, *, model: str, sampling: Sampling, prompts: list[str], faults: Faults
-    ) -> Answer:
+    def _text_answer(self, raw: bytes, body: Body, prompts: list[str], faults: Faults) -> Answer:
+        model, sampling = read_model(body), read_sampling(body)
         choices = text_choices(prompts, sampling, body=body, faults=faults)
         read = [piece for prompt in prompts for piece in split(prompt)]
-        cached = self._prompts.remember(model, read)
         usage = usage_of(
             choices,
             prompt=len(read),
-            cached=cached,
-            reasoning=reasoning_tokens(model, sampling, "\n".join(prompts)),
+            cache=Cached(read=self._prefixes.remember(model, read)),
+            reasoning=reasoning_for(model, sampling, "\n".join(prompts)),
         )
-        return Answer(id="cmpl-" + _digest(raw), created=int(time.time()), model=model, choices=choices, usage=usage)
+        request = Request(model=model, conversation=Conversation(turns=()), offer=Offer(), sampling=sampling)
+        return Answer(number=_digest(raw), created=int(time.time()), request=request, choices=choices, usage=usage)
 
     async def _embeddings(self, exchange: Exchange) -> None:
         _, body = await _read_json(exchange)
         texts = [item for item in read_inputs(body) if isinstance(item, str)]
         faults = self._faults(exchange, "\n".join(texts))
-        if not await fail_first(exchange, faults):
-            await send_whole(exchange, embeddings_body(body), faults)
+        if not await fail_first(exchange, faults, OPENAI):
+            payload = embeddings_body(body)
+            shown = {**payload, "data": []} if faults.empty == "choices" else payload
+            await send_whole(exchange, shown, faults, OPENAI)
 
     async def _models(self, exchange: Exchange) -> None:
         listed = [_model_row(model) for model in self._config.models]
@@ -173,6 +243,22 @@ async def _read_json(exchange: Exchange) -> tuple[bytes, Body]:
     if not isinstance(body, dict):
         raise BadRequest("The JSON body of your request must be an object.")
     return raw, body
+
+
+async def _unknown(exchange: Exchange) -> None:
+    raise BadRequest(f"Unknown request URL: {exchange.method} {exchange.path}.", code="unknown_url", status=404)
+
+
+def _check_version(exchange: Exchange) -> None:
+    """Anthropic answers nobody who does not say for which version of its API the request is."""
+    if not any(name == "anthropic-version" for name, _ in exchange.headers):
+        raise BadRequest("anthropic-version: header is required")
+
+
+def _prompt_length(request: Request) -> int:
+    if request.blocks is None:
+        return len(prompt_tokens(request))
+    return sum(block.tokens for block in request.blocks)
 
 
 def _digest(raw: bytes) -> str:

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from hypereal.sandbox.answers import Answer, Call, Choice
+from hypereal.sandbox.answers import Answer, Call, Choice, Usage
+from hypereal.sandbox.grammar import Event, Grammar, frame_data, openai_refusal
 from hypereal.sandbox.hints import stable_number
-from hypereal.sandbox.request import Sampling
 
 FINGERPRINT = "fp_sandbox"
+_SAYS_THOUGHTS = re.compile(r"thinking|reason|(?:^|[/\-_.])r1(?:[\-_.:]|$)", re.IGNORECASE)
 
 
-def chat_body(answer: Answer, sampling: Sampling) -> dict[str, Any]:
+def _without_usage(event: Event) -> Event | None:
+    if not event.get("usage"):
+        return event
+    # In a stream the usage has a chunk to itself, whose choices are empty.
+    return {key: part for key, part in event.items() if key != "usage"} if event.get("choices", True) else None
+
+
+OPENAI = Grammar(
+    refuse=openai_refusal,
+    frame=frame_data,
+    done=b"data: [DONE]\n\n",
+    broken=b'data: {"id":"chatcmpl-broken","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"cont\n\n',
+    without_usage=_without_usage,
+)
+"""Chat, text completions and embeddings."""
+
+
+def chat_body(answer: Answer) -> dict[str, Any]:
     """The body of an answer that is not streamed."""
+    sampling, is_legacy = answer.request.sampling, answer.request.offer.legacy
+    shown = _shows_thoughts(answer)
     choices = [
         {
             "index": choice.index,
-            "message": _message(choice, answer.is_legacy),
+            "message": _message(choice, is_legacy, shown),
             "logprobs": _logprobs(choice.pieces, sampling.logprobs),
             "finish_reason": choice.finish,
         }
         for choice in answer.choices
     ]
-    return {**_head(answer, "chat.completion"), "choices": choices, "usage": answer.usage.body()}
+    return {**_head(answer, "chat.completion"), "choices": choices, "usage": openai_usage(answer.usage)}
 
 
-def chat_chunks(answer: Answer, sampling: Sampling) -> Iterator[dict[str, Any]]:
+def chat_chunks(answer: Answer) -> Iterator[dict[str, Any]]:
     """The chunks of a stream: roles, deltas (the choices by turns), finish reasons and, when asked for, the usage."""
+    sampling, is_legacy = answer.request.sampling, answer.request.offer.legacy
+    shown = _shows_thoughts(answer)
     head = _head(answer, "chat.completion.chunk")
     tail: dict[str, Any] = {"usage": None} if sampling.include_usage else {}
 
@@ -38,29 +61,47 @@ def chat_chunks(answer: Answer, sampling: Sampling) -> Iterator[dict[str, Any]]:
         return {**head, "choices": [choice], **tail}
 
     for choice in answer.choices:
-        start: dict[str, Any] = {"role": "assistant", "content": None if choice.calls else "", "refusal": None}
+        content = None if choice.calls and not choice.pieces else ""
+        start: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         yield chunk(choice.index, start, None, None)
-    for deltas in zip_longest(*(_deltas(choice, answer.is_legacy) for choice in answer.choices)):
+    for deltas in zip_longest(*(_deltas(choice, is_legacy, shown) for choice in answer.choices)):
         for choice, delta in zip(answer.choices, deltas, strict=True):
             if delta is not None:
                 pieces = [delta["content"]] if "content" in delta else []
                 yield chunk(choice.index, delta, None, _logprobs(pieces, sampling.logprobs if pieces else None))
     for choice in answer.choices:
         yield chunk(choice.index, {}, choice.finish, None)
+    if not answer.choices:
+        yield {**head, "choices": [], **tail}
+        return
     if sampling.include_usage:
-        yield {**head, "choices": [], "usage": answer.usage.body()}
+        yield {**head, "choices": [], "usage": openai_usage(answer.usage)}
 
 
-def chunk_count(answer: Answer) -> int:
-    """How many chunks `chat_chunks` yields, without the usage."""
-    return sum(
-        2 + len(choice.pieces) + sum(1 + len(call.arguments) for call in choice.calls) for choice in answer.choices
-    )
+def _shows_thoughts(answer: Answer) -> bool:
+    """Whether thoughts are shown (`reasoning_content`): to who asks for an effort, and by models known for it."""
+    return bool(answer.request.sampling.effort) or _SAYS_THOUGHTS.search(answer.model) is not None
+
+
+def openai_usage(usage: Usage) -> dict[str, Any]:
+    """Usage as chat and text completions report it."""
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
 
 
 def _head(answer: Answer, kind: str) -> dict[str, Any]:
     return {
-        "id": answer.id,
+        "id": f"chatcmpl-{answer.number}",
         "object": kind,
         "created": answer.created,
         "model": answer.model,
@@ -69,27 +110,31 @@ def _head(answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def _message(choice: Choice, is_legacy: bool) -> dict[str, Any]:
+def _message(choice: Choice, is_legacy: bool, shows_thoughts: bool) -> dict[str, Any]:
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if choice.calls else choice.text,
+        "content": None if choice.calls and not choice.pieces else choice.text,
         "refusal": None,
         "annotations": [],
     }
+    if choice.thoughts and shows_thoughts:
+        message["reasoning_content"] = choice.thinking
     if choice.calls and is_legacy:
         message["function_call"] = _function(choice.calls[0])
     elif choice.calls:
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": _function(call)} for call in choice.calls
+            {"id": f"call_{call.number}", "type": "function", "function": _function(call)} for call in choice.calls
         ]
     return message
 
 
 def _function(call: Call) -> dict[str, str]:
-    return {"name": call.name, "arguments": "".join(call.arguments)}
+    return {"name": call.name, "arguments": call.text}
 
 
-def _deltas(choice: Choice, is_legacy: bool) -> Iterator[dict[str, Any]]:
+def _deltas(choice: Choice, is_legacy: bool, shows_thoughts: bool) -> Iterator[dict[str, Any]]:
+    for piece in choice.thoughts if shows_thoughts else ():
+        yield {"reasoning_content": piece}
     for piece in choice.pieces:
         yield {"content": piece}
     for number, call in enumerate(choice.calls):
@@ -97,7 +142,9 @@ def _deltas(choice: Choice, is_legacy: bool) -> Iterator[dict[str, Any]]:
         if is_legacy:
             yield {"function_call": named}
         else:
-            yield {"tool_calls": [{"index": number, "id": call.id, "type": "function", "function": named}]}
+            yield {
+                "tool_calls": [{"index": number, "id": f"call_{call.number}", "type": "function", "function": named}]
+            }
         for piece in call.arguments:
             if is_legacy:
                 yield {"function_call": {"arguments": piece}}

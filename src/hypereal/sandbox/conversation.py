@@ -1,20 +1,21 @@
-"""What was said: the messages of a chat request as text, media and tool results.
+"""What was said: the messages of a request as text, media and tool results, whatever format they came in.
 
-Everything that makes an answer works from a `Conversation`; only this file knows how OpenAI writes messages.
+Everything that makes an answer works from a `Conversation`; each format's request file makes one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hypereal.sandbox.faults import strip_directives
-from hypereal.sandbox.request import BadRequest
 
 _DATA_URL = re.compile(r"data:([^;,]*)[^,]*,", re.IGNORECASE)
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_ASIDE = re.compile(
+    r"<(system-reminder|environment_context|user_instructions|environment_details)>.*?</\1>\s*", re.DOTALL
+)
+"""What coding agents put into the user's messages on their own account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,16 @@ class Turn:
     media: tuple[Media, ...] = ()
     source: str = ""
 
+    @property
+    def said(self) -> str:
+        """The text without directives to the sandbox and without an agent's asides."""
+        return strip_directives(_ASIDE.sub("", self.text) if "</" in self.text else self.text)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether an agent said this for itself, beside what its user said."""
+        return self.role == "user" and not self.media and bool(self.text) and not self.said.strip()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
@@ -50,7 +61,7 @@ class Conversation:
     def prompt(self) -> str:
         """The text of the last user message, without directives to the sandbox."""
         turn = self._last_user()
-        return strip_directives(turn.text) if turn else ""
+        return turn.said if turn else ""
 
     @property
     def media(self) -> tuple[Media, ...]:
@@ -66,18 +77,33 @@ class Conversation:
     @property
     def earlier(self) -> tuple[str, ...]:
         """What the user said before the last message."""
-        said = [turn for turn in self.turns if turn.role == "user"]
-        return tuple(strip_directives(turn.text) for turn in said[:-1])
+        said = [turn for turn in self.turns if turn.role == "user" and not turn.is_aside]
+        return tuple(turn.said for turn in said[:-1])
 
     @property
     def results(self) -> tuple[Turn, ...]:
         """The tool results at the end, which the answer is expected to use; empty when the user spoke last."""
         found: list[Turn] = []
         for turn in reversed(self.turns):
-            if turn.role not in ("tool", "function"):
+            if turn.role in ("tool", "function"):
+                found.append(turn)
+            elif turn.role not in ("system", "developer") and not turn.is_aside:
                 break
-            found.append(turn)
         return tuple(reversed(found))
+
+    @property
+    def answered(self) -> int:
+        """How often the assistant has spoken since the last user message."""
+        count = 0
+        last = self._last_user()
+        after = ""
+        for turn in reversed(self.turns):
+            if turn is last:
+                break
+            # What one answer holds may stand in several messages: they count as one.
+            count += turn.role == "assistant" and after != "assistant"
+            after = turn.role
+        return count
 
     @property
     def directive_text(self) -> str:
@@ -92,83 +118,25 @@ class Conversation:
         return "\n".join(f"{turn.role}: {turn.text}" for turn in self.turns)
 
     def _last_user(self) -> Turn | None:
-        return next((turn for turn in reversed(self.turns) if turn.role == "user"), None)
+        return next((turn for turn in reversed(self.turns) if turn.role == "user" and not turn.is_aside), None)
 
 
-def read_conversation(body: Mapping[str, Any]) -> Conversation:
-    """The conversation of a chat request. Raises `BadRequest`."""
-    messages = body.get("messages")
-    if not isinstance(messages, list):
-        raise BadRequest("Missing required parameter: 'messages'.", param="messages")
-    if not messages:
-        raise BadRequest("Invalid 'messages': empty array.", param="messages", code="empty_array")
-    names: dict[str, str] = {}
-    return Conversation(turns=tuple(_turn(message, index, names) for index, message in enumerate(messages)))
-
-
-def _turn(message: object, index: int, names: dict[str, str]) -> Turn:
-    where = f"messages[{index}]"
-    if not isinstance(message, dict):
-        raise BadRequest(f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type")
-    role = message.get("role")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise BadRequest(f"Invalid value for '{where}.role'.", param=f"{where}.role", code="invalid_value")
-    if role == "assistant":
-        _note_calls(message, names)
-    text, media = _content(message.get("content"), where)
-    source = names.get(str(message.get("tool_call_id")), str(message.get("name") or ""))
-    return Turn(role=role, text=text, media=media, source=source if role in ("tool", "function") else "")
-
-
-def _note_calls(message: Mapping[str, Any], names: dict[str, str]) -> None:
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            names[str(call.get("id"))] = str(function.get("name"))
-
-
-def _content(content: object, where: str) -> tuple[str, tuple[Media, ...]]:
-    if content is None or isinstance(content, str):
-        return content or "", ()
-    if not isinstance(content, list):
-        where += ".content"
-        raise BadRequest(f"Invalid type for '{where}': expected a string or parts.", param=where, code="invalid_type")
-    texts: list[str] = []
-    media: list[Media] = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict):
-            _read_part(part, texts, media)
-    return "\n".join(texts), tuple(media)
-
-
-def _read_part(part: Mapping[str, Any], texts: list[str], media: list[Media]) -> None:
-    kind = part.get("type")
-    text = part.get("text", part.get("refusal"))
-    inner = part.get(str(kind))
-    inner = inner if isinstance(inner, dict) else {}
-    if isinstance(text, str):
-        texts.append(text)
-    elif kind in ("image_url", "video_url"):
-        url = inner.get("url", part.get(str(kind)))
-        media.append(_linked(str(kind).removesuffix("_url"), url if isinstance(url, str) else ""))
-    elif kind == "input_audio":
-        size = _decoded_size(str(inner.get("data", "")))
-        media.append(Media(kind="audio", media_type=f"audio/{inner.get('format', 'wav')}", size=size))
-    elif kind == "file":
-        media.append(_linked("file", str(inner.get("file_data") or "")))
-
-
-def _linked(kind: str, url: str) -> Media:
+def linked_media(kind: str, url: str) -> Media:
+    """What a URL, or the data in it, stands for."""
     match = _DATA_URL.match(url)
     if match is None:
         return Media(kind=kind, media_type=f"{kind}/*" if kind != "file" else "file", size=None)
-    return Media(kind=kind, media_type=match[1] or "unknown type", size=_decoded_size(url[match.end() :]))
+    return Media(kind=kind, media_type=match[1] or "unknown type", size=decoded_size(url[match.end() :]))
 
 
-def _decoded_size(encoded: str) -> int:
+def inline_media(media_type: str, encoded: str, *, kind: str = "") -> Media:
+    """Media given as base64; what kind it is follows from its type unless `kind` says."""
+    family = media_type.partition("/")[0]
+    kind = kind or (family if family in ("image", "audio", "video") else "file")
+    return Media(kind=kind, media_type=media_type or "unknown type", size=decoded_size(encoded))
+
+
+def decoded_size(encoded: str) -> int:
     """The bytes behind `encoded` base64, by its length."""
     return len(encoded.rstrip("=")) * 3 // 4
 

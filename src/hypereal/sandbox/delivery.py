@@ -13,14 +13,10 @@ import msgspec
 
 from hypereal.sandbox.exchange import Exchange
 from hypereal.sandbox.faults import Faults, without_failures
+from hypereal.sandbox.grammar import Event, Grammar
+from hypereal.sandbox.request import BadRequest
 
-DONE = b"data: [DONE]\n\n"
-COMMENT = b": keep-alive\n\n"
-BROKEN_EVENT = (
-    b'data: {"id":"chatcmpl-broken","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"cont\n\n'
-)
 BROKEN_FRAMING = b"ZZ-this-is-not-a-chunk-size\r\n\r\n"
-ERROR = {"error": {"message": "The sandbox was asked to fail.", "type": "server_error", "param": None, "code": None}}
 
 _YIELD_EVERY = 64  # events between turns of the event loop in a stream without a pace
 _GZIP = 31  # zlib's window bits for a gzip container
@@ -28,16 +24,6 @@ _HTML = (
     "<html>\r\n<head><title>{status} {reason}</title></head>\r\n<body>\r\n<center><h1>{status} {reason}</h1></center>"
     "\r\n<hr><center>sandbox</center>\r\n</body>\r\n</html>\r\n"
 )
-_ERROR_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "invalid_request_error",
-    422: "invalid_request_error",
-    429: "rate_limit_error",
-}
-_ERROR_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
 class Act(Enum):
@@ -50,18 +36,17 @@ class Act(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A stream to send: its chunks, made anew by each call, and how many there are (about, for halfway points)."""
+    """A stream to send: its events, made anew by each call, and the event that ends it in an error.
 
-    chunks: Callable[[], Iterator[dict[str, Any]]]
-    total: int
+    `failure` is given the error and how many events came before it; without it the error stands as an event by itself.
+    """
 
+    grammar: Grammar
+    events: Callable[[], Iterator[Event]]
+    failure: Callable[[BadRequest, int], Event] | None = None
 
-def error_body(
-    message: str, *, status: int, code: str | None = None, param: str | None = None
-) -> dict[str, dict[str, str | None]]:
-    """An error object as OpenAI writes it."""
-    kind = _ERROR_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code or _ERROR_CODES.get(status)}}
+    def total(self) -> int:
+        return sum(1 for _ in self.events())
 
 
 async def send_json(exchange: Exchange, status: int, payload: Any, *, retry_after: int | None = None) -> None:
@@ -75,7 +60,12 @@ async def send_json(exchange: Exchange, status: int, payload: Any, *, retry_afte
     await exchange.finish()
 
 
-async def fail_first(exchange: Exchange, faults: Faults) -> bool:
+async def refuse(exchange: Exchange, grammar: Grammar, refusal: BadRequest) -> None:
+    """An error in place of an answer."""
+    await send_json(exchange, refusal.status, grammar.refuse(refusal), retry_after=refusal.retry_after)
+
+
+async def fail_first(exchange: Exchange, faults: Faults, grammar: Grammar) -> bool:
     """The faults that come before an answer; True when one took its place."""
     if faults.stall_before is not None:
         await exchange.pause(faults.stall_before)
@@ -88,9 +78,8 @@ async def fail_first(exchange: Exchange, faults: Faults) -> bool:
         return True
     status = faults.status or 500
     message = f"The sandbox was asked to answer with status {status}."
-    await send_json(
-        exchange, status, error_body(message, status=status, code=faults.code), retry_after=faults.retry_after
-    )
+    refusal = BadRequest(message, status=status, code=faults.code, retry_after=faults.retry_after)
+    await refuse(exchange, grammar, refusal)
     return True
 
 
@@ -101,9 +90,9 @@ async def _send_html(exchange: Exchange, status: int) -> None:
     await exchange.finish()
 
 
-async def send_whole(exchange: Exchange, payload: dict[str, Any], faults: Faults) -> None:
+async def send_whole(exchange: Exchange, payload: Event, faults: Faults, grammar: Grammar) -> None:
     """An answer in one piece."""
-    data = _whole_data(payload, faults)
+    data = _whole_data(payload, faults, grammar)
     headers = [("content-type", "application/json")]
     if faults.gzip:
         data = zlib.compress(data, wbits=_GZIP)
@@ -129,22 +118,23 @@ async def send_whole(exchange: Exchange, payload: dict[str, Any], faults: Faults
     await exchange.finish()
 
 
-def _whole_data(payload: dict[str, Any], faults: Faults) -> bytes:
+def _whole_data(payload: Event, faults: Faults, grammar: Grammar) -> bytes:
     if faults.empty == "body":
         return b""
     if faults.error_event:
-        return msgspec.json.encode(ERROR)
-    if faults.no_usage:
-        payload.pop("usage", None)
-    if faults.empty == "choices":
-        payload["choices" if "choices" in payload else "data"] = []
-    data = msgspec.json.encode(payload)
+        return msgspec.json.encode(grammar.refuse(_failure(faults)))
+    shown = (grammar.without_usage(payload) or {}) if faults.no_usage else payload
+    data = msgspec.json.encode(shown)
     return data[: len(data) // 2] + b'","broken' if faults.garbage == "json" else data
+
+
+def _failure(faults: Faults) -> BadRequest:
+    return BadRequest("The sandbox was asked to fail.", status=500, code=faults.code)
 
 
 async def send_stream(exchange: Exchange, script: Script, faults: Faults, *, rate: float | None) -> None:
     """An answer event by event, `rate` of them a second (None: as fast as they are taken)."""
-    headers = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
+    headers = [("content-type", script.grammar.media_type), ("cache-control", "no-cache")]
     if faults.gzip:
         headers.append(("content-encoding", "gzip"))
     elif faults.content_length:
@@ -181,51 +171,67 @@ async def _act(exchange: Exchange, act: Act, faults: Faults) -> float:
 
 
 def _steps(script: Script, faults: Faults) -> Iterator[bytes | Act]:
-    """The events of a stream, framed, and what happens between them."""
-    frame = _frame_crlf if faults.crlf else _frame
+    """The pieces of a stream, and what happens between them."""
+    steps = _plain_steps(script, faults)
+    if not faults.crlf:
+        return steps
+    return (step.replace(b"\n", b"\r\n") if isinstance(step, bytes) else step for step in steps)
+
+
+def _plain_steps(script: Script, faults: Faults) -> Iterator[bytes | Act]:
+    grammar = script.grammar
     for _ in range(faults.comments or 0):
-        yield COMMENT.replace(b"\n", b"\r\n") if faults.crlf else COMMENT
+        yield grammar.comment
     if faults.empty == "body":
         return
-    middle = script.total // 2
-    cut_at = -1 if faults.cut is None else script.total * faults.cut // 100
-    for number, chunk in enumerate(script.chunks()):
+    total = script.total() if _strikes_midway(faults) else 0
+    middle = total // 2 if total else -1
+    cut_at = -1 if faults.cut is None else total * faults.cut // 100
+    between = grammar.opening
+    for number, event in enumerate(script.events()):
         if number == cut_at:
-            event = frame(chunk)
-            yield event[: len(event) // 2]
+            data = between + grammar.frame(event)
+            yield data[: len(data) // 2]
             yield Act.HANG_UP
             return
         if number == middle:
-            yield from _midway(faults)
+            yield from _midway(script, faults, between, number)
+            between = grammar.separator if faults.garbage == "json" else between
             if faults.error_event or faults.garbage == "chunk":
                 return
-        if faults.no_usage and chunk.get("usage"):
-            continue
-        if faults.empty == "choices":
-            yield frame({**chunk, "choices": []})
-            break
-        yield frame(chunk)
-    if not faults.no_done:
-        yield DONE.replace(b"\n", b"\r\n") if faults.crlf else DONE
+        shown = _shown(event, faults, grammar)
+        if shown is not None:
+            yield between + grammar.frame(shown)
+            between = grammar.separator
+    if grammar.done and not faults.no_done:
+        yield grammar.done
 
 
-def _midway(faults: Faults) -> Iterator[bytes | Act]:
+def _strikes_midway(faults: Faults) -> bool:
+    return faults.cut is not None or faults.stall is not None or faults.garbage is not None or faults.error_event
+
+
+def _shown(event: Event, faults: Faults, grammar: Grammar) -> Event | None:
+    """The event as it is sent, None when it is left out."""
+    if faults.no_done and grammar.is_end(event):
+        return None
+    return grammar.without_usage(event) if faults.no_usage else event
+
+
+def _midway(script: Script, faults: Faults, between: bytes, number: int) -> Iterator[bytes | Act]:
+    grammar = script.grammar
     if faults.stall is not None:
         yield Act.STALL
     if faults.error_event:
-        yield _frame(ERROR)
+        failure = _failure(faults)
+        event = script.failure(failure, number) if script.failure else grammar.refuse(failure)
+        yield between + grammar.frame(event)
+        if not grammar.media_type.startswith("text/"):
+            yield grammar.done
     elif faults.garbage == "chunk":
         yield Act.BREAK_FRAMING
     elif faults.garbage == "json":
-        yield BROKEN_EVENT
-
-
-def _frame(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-
-
-def _frame_crlf(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(chunk) + b"\r\n\r\n"
+        yield between + grammar.broken
 
 
 def _writer(exchange: Exchange, faults: Faults) -> Callable[[bytes], Awaitable[None]]:

@@ -73,7 +73,11 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         name="status", form="integer", low=200, high=599, meaning="answer with this HTTP status and an error object"
     ),
-    Directive(name="code", form="word", meaning="the `code` of that error object (`insufficient_quota`)"),
+    Directive(
+        name="code",
+        form="word",
+        meaning="the `code` of that error object (`insufficient_quota`); Anthropic's `type`, Google's `status`",
+    ),
     Directive(
         name="retry-after",
         form="integer",
@@ -104,10 +108,10 @@ DIRECTIVES: tuple[Directive, ...] = (
         form="word",
         default="body",
         words=("body", "choices"),
-        meaning="`body` (default): a 200 without any body; `choices`: a body, or one chunk, whose `choices` is empty",
+        meaning="`body` (default): a 200 without any body; `choices`: an answer without any (or `content`, `output`…)",
     ),
-    _flag("error-event", "an error object as an event midway through a 200 stream, which then ends"),
-    _flag("no-done", "end the stream without `[DONE]`"),
+    _flag("error-event", "an error as an event midway through a 200 stream, which then ends; `code` names it"),
+    _flag("no-done", "leave out what says that the stream is whole (`[DONE]`, `message_stop`, the last event)"),
     _flag("no-usage", "leave the usage out"),
     Directive(
         name="slow",
@@ -163,6 +167,8 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         name="gzip", form="flag", is_failure=False, meaning="compress the answer, though nobody may have asked for it"
     ),
+    Directive(name="scenario", form="word", is_failure=False, meaning="play the turns of the scenario with this name"),
+    Directive(name="redacted", form="flag", is_failure=False, meaning="Anthropic: thinking comes redacted"),
     Directive(name="once", form="word", meaning="fail only the first request that carries this id"),
     Directive(
         name="times", form="integer", low=1, high=1_000_000, meaning="fail only this many requests with the same `id`"
@@ -196,6 +202,8 @@ class Faults:
     split: int | None = None
     content_length: bool = False
     gzip: bool = False
+    scenario: str | None = None
+    redacted: bool = False
     once: str | None = None
     times: int | None = None
     id: str | None = None

@@ -101,6 +101,18 @@ def reply(conversation: Conversation, variation: int) -> str:
     return _in_manner(said, conversation.system)
 
 
+def thoughts(conversation: Conversation, called: Sequence[str]) -> str:
+    """What a reasoning model thinks before it answers, or before it calls the tools `called`."""
+    about = (
+        f"The user wrote: “{_shorten(conversation.prompt, 200)}”." if conversation.prompt else "The message is empty."
+    )
+    if called:
+        return f"{about} I should call {' and '.join(dict.fromkeys(called))} for this."
+    if conversation.results:
+        return f"{about} The results of the tools are here, so I can answer from them."
+    return f"{about} I can answer this directly."
+
+
 def reply_to_text(text: str, variation: int) -> str:
     """The answer to a bare prompt."""
     return _answer(Ask(text=text.strip(), variation=variation))
@@ -313,8 +325,13 @@ RULES: tuple[Rule, ...] = (
 
 
 def _from_results(results: Sequence[Turn]) -> str:
-    parts = [f"{turn.source or 'The tool'} returned {_result_text(turn.text)}" for turn in results]
+    parts = [f"{turn.source or 'The tool'} returned {_result_of(turn)}" for turn in results]
     return f"Here is what I found: {'; '.join(parts)}."
+
+
+def _result_of(turn: Turn) -> str:
+    media = describe_media(turn.media)
+    return _result_text(turn.text) if not media else f"{_result_text(turn.text)} and {media}" if turn.text else media
 
 
 def _result_text(text: str) -> str:

@@ -15,14 +15,26 @@ MAX_STOPS = 16
 
 
 class BadRequest(Exception):
-    """The request cannot be answered: `message` for the client, `param` the field, `code` as OpenAI names it."""
+    """The request cannot be answered: `message` for the client, `param` the field, `code` as the format names it.
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None, status: int = 400) -> None:
+    `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        status: int = 400,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
         self.status = status
+        self.retry_after = retry_after
 
 
 def read_integer(body: Mapping[str, Any], name: str, *, low: int, high: int) -> int | None:
@@ -82,16 +94,18 @@ class Sampling:
     """How an answer is to be made and sent. `limit` is the most tokens it may have, None for no limit of its own.
 
     `logprobs` is None when no log probabilities are asked for, otherwise how many alternatives to show with each token.
+    `thinks` is None when the model's name decides; `effort` is empty when nothing is said.
     """
 
-    n: int
-    limit: int | None
-    stop: tuple[str, ...]
-    seed: int
-    logprobs: int | None
-    effort: str
-    stream: bool
-    include_usage: bool
+    n: int = 1
+    limit: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    logprobs: int | None = None
+    thinks: bool | None = None
+    effort: str = ""
+    stream: bool = False
+    include_usage: bool = False
 
 
 def read_sampling(body: Mapping[str, Any]) -> Sampling:
@@ -109,7 +123,8 @@ def read_sampling(body: Mapping[str, Any]) -> Sampling:
         stop=_read_stop(body),
         seed=read_integer(body, "seed", low=-(2**63), high=2**63 - 1) or 0,
         logprobs=_read_logprobs(body),
-        effort=effort if isinstance(effort, str) else "medium",
+        thinks=effort != "none" if isinstance(effort, str) else None,
+        effort=effort if isinstance(effort, str) else "",
         stream=stream,
         include_usage=read_flag(options, "include_usage"),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypereal.sandbox import replies, tokens
 from hypereal.sandbox.answers import Answer, Choice, text_choice
-from hypereal.sandbox.chat_format import FINGERPRINT, alternatives, token_logprob
+from hypereal.sandbox.chat_format import FINGERPRINT, alternatives, openai_usage, token_logprob
 from hypereal.sandbox.faults import Faults, strip_directives
 from hypereal.sandbox.request import BadRequest, Sampling
 
@@ -38,6 +38,8 @@ def text_choices(
 ) -> tuple[Choice, ...]:
     """The choices of all prompts, `n` for each."""
     choices: list[Choice] = []
+    if faults.empty == "choices":
+        return ()
     for prompt in prompts:
         for number in range(sampling.n):
             said = replies.reply_to_text(strip_directives(prompt), sampling.seed + number)
@@ -49,14 +51,16 @@ def text_choices(
     return tuple(choices)
 
 
-def text_body(answer: Answer, sampling: Sampling) -> dict[str, Any]:
+def text_body(answer: Answer) -> dict[str, Any]:
     """The body of an answer that is not streamed."""
+    sampling = answer.request.sampling
     choices = [_choice(choice.index, choice.pieces, choice.finish, sampling) for choice in answer.choices]
-    return {**_head(answer), "choices": choices, "usage": answer.usage.body()}
+    return {**_head(answer), "choices": choices, "usage": openai_usage(answer.usage)}
 
 
-def text_chunks(answer: Answer, sampling: Sampling) -> Iterator[dict[str, Any]]:
+def text_chunks(answer: Answer) -> Iterator[dict[str, Any]]:
     """The chunks of a stream: text, finish reasons and, when asked for, the usage."""
+    sampling = answer.request.sampling
     head = _head(answer)
     tail: dict[str, Any] = {"usage": None} if sampling.include_usage else {}
     for choice in answer.choices:
@@ -65,18 +69,16 @@ def text_chunks(answer: Answer, sampling: Sampling) -> Iterator[dict[str, Any]]:
             yield {**head, "choices": [_choice(choice.index, [piece], None, sampling, offset=offset)], **tail}
             offset += len(piece)
         yield {**head, "choices": [_choice(choice.index, [], choice.finish, sampling, offset=offset)], **tail}
+    if not answer.choices:
+        yield {**head, "choices": [], **tail}
+        return
     if sampling.include_usage:
-        yield {**head, "choices": [], "usage": answer.usage.body()}
-
-
-def text_chunk_count(answer: Answer) -> int:
-    """How many chunks `text_chunks` yields, without the usage."""
-    return sum(1 + len(choice.pieces) for choice in answer.choices)
+        yield {**head, "choices": [], "usage": openai_usage(answer.usage)}
 
 
 def _head(answer: Answer) -> dict[str, Any]:
     return {
-        "id": answer.id,
+        "id": f"cmpl-{answer.number}",
         "object": "text_completion",
         "created": answer.created,
         "model": answer.model,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypereal.sandbox.hints import PLACE_WORDS, STOP_WORDS, Hints, name_words, w
 from hypereal.sandbox.request import BadRequest
 from hypereal.sandbox.schema import fill
 from hypereal.sandbox.schema_check import Unsatisfiable
+from hypereal.sandbox.shell import commands, is_shell, shell_arguments
 
 MAX_CALLS = 8
 _CALL_SCORE = 3  # one word of a tool's name, or several of its description
@@ -45,16 +47,21 @@ _VERBS = frozenset(
         "show",
     }
 )
-_EMPTY_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+EMPTY_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A function that the client offers."""
+    """A function that the client offers; one that `is_custom` takes free text instead of arguments.
+
+    `namespace` is the group that it stands in, for formats that have groups.
+    """
 
     name: str
     description: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=lambda: _EMPTY_PARAMETERS)
+    parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY_PARAMETERS)
+    is_custom: bool = False
+    namespace: str = ""
 
     def property_names(self) -> list[str]:
         properties = self.parameters.get("properties")
@@ -78,70 +85,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A call to make; `arguments` is JSON text."""
+    """A call to make; `arguments` is JSON text, or free text for a tool that is custom."""
 
-    name: str
+    tool: Tool
     arguments: str
-
-
-def read_offer(body: Mapping[str, Any]) -> Offer:
-    """The tools in a chat request. Raises `BadRequest`."""
-    legacy = "tools" not in body and "functions" in body
-    listed = body.get("functions") if legacy else body.get("tools")
-    if listed is None:
-        return Offer()
-    field_name = "functions" if legacy else "tools"
-    if not isinstance(listed, list):
-        raise BadRequest(f"Invalid type for '{field_name}': expected an array.", param=field_name, code="invalid_type")
-    tools = tuple(_tool(item, index, legacy) for index, item in enumerate(listed) if _is_function(item, legacy))
-    mode, named = _choice(body.get("function_call" if legacy else "tool_choice"), tools)
-    if mode == "allowed":
-        mode, tools = _allowed(body["tool_choice"], tools)
-    parallel = body.get("parallel_tool_calls") is not False and not legacy
-    return Offer(tools=tools, mode=mode if tools else "none", named=named, parallel=parallel, legacy=legacy)
-
-
-def _is_function(item: object, legacy: bool) -> bool:
-    return legacy or not isinstance(item, dict) or item.get("type", "function") == "function"
-
-
-def _tool(item: object, index: int, legacy: bool) -> Tool:
-    where = f"functions[{index}]" if legacy else f"tools[{index}].function"
-    function = item if legacy or not isinstance(item, dict) else item.get("function")
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-        raise BadRequest(f"Missing required parameter: '{where}.name'.", param=f"{where}.name")
-    parameters = function.get("parameters")
-    description = function.get("description")
-    return Tool(
-        name=function["name"],
-        description=description if isinstance(description, str) else "",
-        parameters=parameters if isinstance(parameters, dict) and parameters else _EMPTY_PARAMETERS,
-    )
-
-
-def _choice(choice: object, tools: Sequence[Tool]) -> tuple[str, str | None]:
-    if choice is None:
-        return "auto", None
-    if isinstance(choice, str) and choice in ("none", "auto", "required"):
-        return choice, None
-    if isinstance(choice, dict):
-        if choice.get("type") == "allowed_tools":
-            return "allowed", None
-        function = choice.get("function", choice)
-        name = function.get("name") if isinstance(function, dict) else None
-        if any(tool.name == name for tool in tools):
-            return "required", name
-        raise BadRequest(f"Tool choice '{name}' is not among the tools.", param="tool_choice")
-    raise BadRequest("Invalid value for 'tool_choice'.", param="tool_choice", code="invalid_value")
-
-
-def _allowed(choice: Mapping[str, Any], tools: tuple[Tool, ...]) -> tuple[str, tuple[Tool, ...]]:
-    inner = choice.get("allowed_tools", choice)
-    inner = inner if isinstance(inner, dict) else {}
-    listed = inner.get("tools")
-    functions = [item.get("function", item) for item in listed or () if isinstance(item, dict)]
-    names = {function.get("name") for function in functions if isinstance(function, dict)}
-    return str(inner.get("mode", "auto")), tuple(tool for tool in tools if tool.name in names)
 
 
 def decide(offer: Offer, conversation: Conversation) -> list[ToolCall]:
@@ -149,27 +96,52 @@ def decide(offer: Offer, conversation: Conversation) -> list[ToolCall]:
     if offer.mode == "none" or (conversation.results and offer.mode != "required"):
         return []
     prompt = conversation.prompt
-    chosen = _chosen(offer, prompt)
+    calls = _shell_calls(offer, prompt) or _fitting_calls(offer, prompt)
+    return calls[: MAX_CALLS if offer.parallel else 1]
+
+
+def _shell_calls(offer: Offer, prompt: str) -> list[ToolCall]:
+    shell = next((tool for tool in offer.tools if is_shell(tool.name, tool.parameters)), None)
+    if shell is None or offer.named not in (None, shell.name):
+        return []
+    return [
+        ToolCall(tool=shell, arguments=shell_arguments(shell.parameters, command))
+        for command in commands(prompt, is_said=shell.name.lower() in prompt.lower())
+    ]
+
+
+def _fitting_calls(offer: Offer, prompt: str) -> list[ToolCall]:
     hints = Hints(prompt)
-    if not offer.parallel:
-        return [_call(tool, hints) for tool in chosen[:1]]
     calls: list[ToolCall] = []
-    for tool in chosen:
+    for tool in _chosen(offer, prompt):
         places = hints.places() if _has_place(tool) else []
         spots = [hints.focused(place) for place in places] or [hints]
         calls += [_call(tool, spot) for spot in spots]
-    return calls[:MAX_CALLS]
+    return calls
 
 
 def _chosen(offer: Offer, prompt: str) -> list[Tool]:
     if offer.named is not None:
         return [tool for tool in offer.tools if tool.name == offer.named]
-    scores = {tool.name: _score(tool, prompt) for tool in offer.tools}
+    if offer.mode != "required" and any(is_shell(tool.name, tool.parameters) for tool in offer.tools):
+        # A coding agent: it offers dozens of tools that share words with any prompt, so one is called by its name.
+        return [tool for tool in offer.tools if _is_called_for(tool, prompt)][:1]
+    said = _stems(prompt)
+    lower = prompt.lower()
+    named = {tool.name: _name_score(tool, said, lower) for tool in offer.tools}
+    scores = {tool.name: _score(tool, said, named[tool.name]) for tool in offer.tools}
     fitting = sorted(offer.tools, key=lambda tool: -scores[tool.name])
-    by_name = [tool for tool in fitting if _name_score(tool, prompt)]
+    by_name = [tool for tool in fitting if named[tool.name]]
     if by_name:
         return by_name if len(by_name) <= MAX_CALLS else by_name[:1]
     return fitting[:1] if offer.mode == "required" or scores[fitting[0].name] >= _CALL_SCORE else []
+
+
+def _is_called_for(tool: Tool, prompt: str) -> bool:
+    """Whether the prompt says "use the `name`", "call name" or "the name tool"."""
+    name = re.escape(tool.name)
+    pattern = rf"\b(?:use|using|call)\s+(?:the\s+)?`?{name}\b|(?<!\w){name}`?\s+tool\b"
+    return re.search(pattern, prompt, re.IGNORECASE) is not None
 
 
 def _stem(word: str) -> str:
@@ -183,19 +155,17 @@ def _stems(text: str) -> set[str]:
     return {_stem(word) for word in words(text) if word not in STOP_WORDS}
 
 
-def _name_score(tool: Tool, prompt: str) -> int:
+def _name_score(tool: Tool, said: set[str], prompt: str) -> int:
     """How many of the telling words in the tool's name the prompt uses; its whole name counts too."""
-    said = _stems(prompt)
     telling = {_stem(word) for word in name_words(tool.name) if word not in _VERBS}
-    return len(telling & said) + (tool.name.lower() in prompt.lower())
+    return len(telling & said) + (tool.name.lower() in prompt)
 
 
-def _score(tool: Tool, prompt: str) -> int:
-    said = _stems(prompt)
+def _score(tool: Tool, said: set[str], named: int) -> int:
     inputs = {_stem(word) for name in tool.property_names() for word in name_words(name)}
     verbs = {_stem(word) for word in name_words(tool.name)} & said
     described = _stems(tool.description) & said
-    return 3 * _name_score(tool, prompt) + 2 * len(described - verbs) + len(verbs) + len(inputs & said)
+    return 3 * named + 2 * len(described - verbs) + len(verbs) + len(inputs & said)
 
 
 def _has_place(tool: Tool) -> bool:
@@ -203,8 +173,10 @@ def _has_place(tool: Tool) -> bool:
 
 
 def _call(tool: Tool, hints: Hints) -> ToolCall:
+    if tool.is_custom:
+        return ToolCall(tool=tool, arguments=hints.text("input"))
     try:
         arguments = fill(tool.parameters, hints)
     except Unsatisfiable as exc:
         raise BadRequest(f"Invalid schema for function '{tool.name}': {exc}", param="tools") from exc
-    return ToolCall(name=tool.name, arguments=msgspec.json.encode(arguments).decode())
+    return ToolCall(tool=tool, arguments=msgspec.json.encode(arguments).decode())
