@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hypereal.catalog.files import Rows, builtin_rows
-from hypereal.catalog.load import assemble, live_upstreams, probe_urls
+from hypereal.catalog.load import CatalogueError, assemble, live_upstreams, probe_urls
 from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.types import Model, Upstream
 from hypereal.wire.base import Kind
@@ -84,6 +84,44 @@ def test_azure_needs_its_address_its_key_and_the_operators_deployments(tmp_path:
     assert azure.option("api_version") == "2024-10-21"
     assert azure.option("other") is None
     assert over_shipped(text, tmp_path).dormant["azure"] == "AZURE_OPENAI_ENDPOINT is not set"
+
+
+ACCESS_KEY = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "shh", "AWS_REGION": "eu-west-1"}
+
+
+def test_a_set_of_variables_may_stand_in_for_a_key(tmp_path: Path) -> None:
+    bedrock = upstream_of(over_shipped("", tmp_path, ACCESS_KEY), "bedrock")
+    assert bedrock.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    assert bedrock.key_env == "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    assert (bedrock.secret, bedrock.credential("access_key"), bedrock.credential("secret_key")) == (None, "AKID", "shh")
+    assert bedrock.credential("session_token") is None
+    assert "shh" not in repr(bedrock)
+    temporary = upstream_of(over_shipped("", tmp_path, {**ACCESS_KEY, "AWS_SESSION_TOKEN": "t"}), "bedrock")
+    assert temporary.credential("session_token") == "t"
+
+
+def test_a_key_goes_before_what_stands_in_for_it(tmp_path: Path) -> None:
+    keyed = {**ACCESS_KEY, "AWS_BEARER_TOKEN_BEDROCK": "ABSK"}
+    bedrock = upstream_of(over_shipped("", tmp_path, keyed), "bedrock")
+    assert (bedrock.key_env, bedrock.secret, bedrock.credentials) == ("AWS_BEARER_TOKEN_BEDROCK", "ABSK", ())
+
+
+def test_half_of_what_stands_in_for_a_key_is_not_enough(tmp_path: Path) -> None:
+    half = {name: value for name, value in ACCESS_KEY.items() if name != "AWS_SECRET_ACCESS_KEY"}
+    dormant = over_shipped("", tmp_path, half).dormant
+    assert dormant["bedrock"].startswith("AWS_BEARER_TOKEN_BEDROCK or AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY")
+    assert dormant["bedrock"].endswith("is not set")
+    assert dormant["vertex"] == "GOOGLE_CLOUD_PROJECT is not set"
+    assert over_shipped("", tmp_path, {"AWS_BEARER_TOKEN_BEDROCK": "k"}).dormant["bedrock"] == "AWS_REGION is not set"
+
+
+def test_a_credentials_file_may_have_any_name_but_what_is_sent_must_fit_a_header(tmp_path: Path) -> None:
+    google = {"GOOGLE_CLOUD_PROJECT": "acme", "GOOGLE_CLOUD_LOCATION": "global"}
+    file = {**google, "GOOGLE_APPLICATION_CREDENTIALS": "/etc/비밀.json"}
+    assert upstream_of(over_shipped("", tmp_path, file), "vertex").credential("file") == "/etc/비밀.json"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        with pytest.raises(CatalogueError, match=f"bedrock.*{name} holds characters that no header can carry"):
+            over_shipped("", tmp_path, {**ACCESS_KEY, name: "é"})
 
 
 def test_every_field_of_an_upstream_arrives(tmp_path: Path) -> None:

@@ -143,6 +143,25 @@ def test_doctor_tells_faults_of_the_settings(directory: Path) -> None:
     assert "HYPEREAL_PORT" in done.stdout
 
 
+def test_doctor_looks_into_the_credentials_files_of_providers(directory: Path, database_url: str) -> None:
+    google = {
+        "GOOGLE_CLOUD_PROJECT": "acme",
+        "GOOGLE_CLOUD_LOCATION": "global",
+        "GOOGLE_APPLICATION_CREDENTIALS": str(directory / "key.json"),
+        "DATABASE_URL": database_url,
+    }
+    bad = run(directory, "doctor", **google)
+    assert bad.returncode == 1
+    assert "key.json cannot be read: No such file" in bad.stdout
+    (directory / "key.json").write_text(
+        '{"type":"service_account","client_email":"x@acme.test","private_key":"verysecret"}'
+    )
+    well = run(directory, "doctor", **google)
+    assert well.returncode == 0, well.stdout
+    assert "vertex: GOOGLE_APPLICATION_CREDENTIALS, https://aiplatform.googleapis.com/v1/projects/acme" in well.stdout
+    assert "verysecret" not in well.stdout
+
+
 def test_a_command_without_its_parent_ends_by_itself(directory: Path, database_url: str) -> None:
     orphan = run(directory, "writer", DATABASE_URL=database_url, HYPEREAL_PARENT=str(os.getpid() + 1))
     assert orphan.returncode == -signal.SIGTERM, orphan.stderr

@@ -71,9 +71,11 @@ def upstream(row: UpstreamRow, around: Surroundings) -> Upstream:
     """The value of a live upstream's row; ValueError when the environment's address or key cannot be used."""
     environment = _environment(around)
     secret = environment.get(row.key_env) if row.key_env else None
-    if secret and not (secret.isascii() and secret.isprintable()):
-        raise ValueError(f"{row.key_env} holds characters that no header can carry")
     used = {} if secret else _credentials(row, environment)
+    # A file is not sent, and its path may have any characters.
+    for variable in (row.key_env if secret else None, *(variable for name, variable in used.items() if name != "file")):
+        if variable and not (environment[variable].isascii() and environment[variable].isprintable()):
+            raise ValueError(f"{variable} holds characters that no header can carry")
     return Upstream(
         id=row.id,
         name=row.name or row.id,

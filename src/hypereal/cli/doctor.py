@@ -137,7 +137,7 @@ def _upstreams(settings: Settings) -> Iterator[Finding]:
     yield Finding(subject="catalogue", is_well=True, words=f"{len(found.models)} models")
     for upstream in found.upstreams:
         words = f"{upstream.id}: {upstream.key_env or 'no key needed'}, {upstream.base_url}"
-        wrong = _credentials_fault(upstream)
-        yield Finding(subject="upstream", is_well=wrong is None, words=f"{words}: {wrong}" if wrong else words)
-    for upstream_id, reason in found.dormant.items():
-        yield Finding(subject="upstream", is_well=None, words=f"{upstream_id}: not used: {reason}")
+        unusable = _credentials_fault(upstream)
+        yield Finding(subject="upstream", is_well=unusable is None, words=f"{words}: {unusable}" if unusable else words)
+    for dormant, reason in found.dormant.items():
+        yield Finding(subject="upstream", is_well=None, words=f"{dormant}: not used: {reason}")

@@ -30,6 +30,8 @@ ERROR_TYPES: Mapping[str, str] = MappingProxyType(
 )
 """What an exception in the midst of a stream is called by Anthropic; the others are "api_error"."""
 
+UNSOUND = (struct.error, KeyError, IndexError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError)
+
 _PRELUDE = struct.Struct(">III")
 _CRC = struct.Struct(">I")
 _LENGTH = struct.Struct(">H")
@@ -71,7 +73,7 @@ class EventStream:
             while (end := self._message_end(start)) is not None:
                 events.append(_event(memoryview(bytes(self._kept[start:end]))))
                 start = end
-        except (struct.error, KeyError, IndexError, UnicodeDecodeError, msgspec.MsgspecError) as exc:
+        except UNSOUND as exc:
             raise Garbage("a frame of the event stream is malformed") from exc
         del self._kept[:start]
         return b"".join(events)

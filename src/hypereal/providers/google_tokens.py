@@ -74,7 +74,7 @@ def read_credentials(file: str) -> ServiceAccount | AuthorizedUser:
         credentials: ServiceAccount | AuthorizedUser = _CREDENTIALS.decode(Path(file).read_bytes())
     except OSError as exc:
         raise CredentialsError(f"{file} cannot be read: {exc.strerror}") from exc
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise CredentialsError(f"{file} holds neither a service account's key nor a user's credentials") from exc
     return credentials
 
