@@ -201,7 +201,7 @@ def test_models_are_listed_with_their_prices(server: Server, path: str) -> None:
     assert listing["object"] == "list"
     (row,) = [model for model in listing["data"] if model["id"] == "ok"]
     assert (row["object"], row["owned_by"]) == ("model", "tests")
-    prices = {"input": 1, "output": 2, "cache_read": 0.5, "cache_write": 1, "reasoning": 3}
+    prices = {"input": 1, "output": 2, "cache_read": 0.5, "cache_write": 1, "cache_write_1h": 1, "reasoning": 3}
     assert row["pricing"]["usd_per_million_tokens"] == prices
     assert row["pricing"]["credits_per_million_tokens"] == {kind: price * 100 for kind, price in prices.items()}
 
