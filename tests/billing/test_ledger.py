@@ -16,7 +16,7 @@ from hypereal.billing.wallet import Owner, Room
 from hypereal.kit.money import ZERO, Micro
 from tests.support.settlements import AT
 
-COLUMNS_OF_NO_MATTER = "'/v1', 'm', NULL, NULL, 1, 200, false, 0, 0, 0, 0, 0, 3, 'provider', 1, NULL, NULL"
+COLUMNS_OF_NO_MATTER = "'/v1', 'm', NULL, NULL, 1, 200, false, 0, 0, 0, 0, 0, 3, 'provider', 1, NULL, NULL, 0, 0"
 OWNER = Owner(wallet_id="w", key_id="k", instance="i")
 LIMITED = Owner(wallet_id="w", key_id="k", period="2026-11", spending_limit=500, instance="i")
 

@@ -33,6 +33,8 @@ from tests.support.settlements import AT, settlement
 
 WALLET = "acct_1"
 SEGMENT = 4096
+NEW_FIELDS = ("cache_write_1h_tokens", "cache_savings", "cache_family")
+"""Of a settlement, in order: those that version 0.1 did not write."""
 
 
 @dataclass
@@ -80,6 +82,23 @@ async def desk(engine: AsyncEngine, sync_engine: Engine, tmp_path: Path) -> Asyn
     metrics = RequestMetrics()
     yield Desk(engine, sync_engine, journals, journal, Writer(engine, sync_engine, journals, metrics=metrics))
     journal.close()
+
+
+async def test_a_journal_of_the_version_before_is_applied(desk: Desk) -> None:
+    await desk.lease("lease_1", 100)
+    record = settlement(request_id="req_old", lease_id="lease_1", credits=7)
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(record))[: -len(NEW_FIELDS)]
+    desk.journal.append(msgspec.msgpack.encode(old))
+    await desk.work()
+    assert await desk.charges() == {"req_old": 7}
+    columns = "input_tokens, output_tokens, latency_ms, cache_write_1h_tokens, cache_savings"
+    assert await desk.rows(f"SELECT {columns} FROM usage_records") == [(10, 20, 120, 0, 0)]
+
+
+async def test_what_caches_took_and_saved_is_in_the_log(desk: Desk) -> None:
+    desk.append(settlement(cache_write_1h_tokens=5, cache_savings=-3, cache_family="f"))
+    await desk.work()
+    assert await desk.rows("SELECT cache_write_1h_tokens, cache_savings FROM usage_records") == [(5, -3)]
 
 
 async def test_a_settlement_becomes_a_charge_and_a_row_of_the_log(desk: Desk) -> None:

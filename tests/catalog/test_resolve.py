@@ -233,6 +233,7 @@ def test_an_intent_means_its_cheapest_healthy_model_that_the_endpoint_takes(cata
 def test_rates_left_out_cost_what_their_side_does(catalogue: Catalogue) -> None:
     price = found(catalogue, "small").price
     assert (price.input, price.cache_read, price.cache_write) == (100_000_000, 10_000_000, 100_000_000)
+    assert price.cache_write_1h == price.cache_write
     assert (price.output, price.reasoning, price.base, price.overrun) == (200_000_000, 200_000_000, 0, 4)
 
 

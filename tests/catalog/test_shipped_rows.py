@@ -127,8 +127,14 @@ def test_no_model_but_an_embedding_costs_nothing_to_write_and_none_to_read(shipp
         price = model.price
         assert price.input > 0
         assert (price.output > 0) is (Kind.EMBEDDING not in model.kinds)
-        assert 0 < price.cache_read <= price.input <= price.cache_write
+        assert 0 < price.cache_read <= price.input <= price.cache_write <= price.cache_write_1h
         assert price.reasoning == price.output
+
+
+def test_an_hour_in_anthropics_cache_costs_twice_the_input(shipped: Catalogue) -> None:
+    for model in shipped.models:
+        rate = model.price.input * 2 if model.owner == "anthropic" else model.price.cache_write
+        assert model.price.cache_write_1h == rate
 
 
 def test_dolphin_costs_two_credits_at_least(shipped: Catalogue) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.behaviours import LARGE_TEXT
 from tests.support.bills import bill, cost_of
-from tests.support.catalogue_file import COST_OF_EMBEDDING, COST_OF_OK
+from tests.support.catalogue_file import COST_OF_EMBEDDING, COST_OF_OK, MICRO_PER_TOKEN
 from tests.support.faulty_upstream import FaultyUpstream
 from tests.support.http_client import Answer, chat_body
 from tests.support.openai_format import TEXT, USAGE
@@ -45,6 +45,7 @@ def test_a_completion_is_passed_on_and_billed_by_its_usage(server: Server, path:
     row = bill(server, answer)
     assert (row["credits"], row["basis"], row["streamed"]) == (COST_OF_OK, "provider", stream)
     assert (row["input_tokens"], row["cache_read_tokens"]) == (100, 20)
+    assert row["cache_savings"] == 20 * (MICRO_PER_TOKEN["input"] - MICRO_PER_TOKEN["cache_read"])
     assert (row["output_tokens"], row["reasoning_tokens"]) == (30, 10)
     assert (row["model"], row["provider"], row["attempts"], row["status"]) == ("ok", "ok", 1, 200)
     assert (row["endpoint"], row["error"]) == (path, None)
@@ -201,7 +202,7 @@ def test_models_are_listed_with_their_prices(server: Server, path: str) -> None:
     assert listing["object"] == "list"
     (row,) = [model for model in listing["data"] if model["id"] == "ok"]
     assert (row["object"], row["owned_by"]) == ("model", "tests")
-    prices = {"input": 1, "output": 2, "cache_read": 0.5, "cache_write": 1, "reasoning": 3}
+    prices = {"input": 1, "output": 2, "cache_read": 0.5, "cache_write": 1, "cache_write_1h": 1, "reasoning": 3}
     assert row["pricing"]["usd_per_million_tokens"] == prices
     assert row["pricing"]["credits_per_million_tokens"] == {kind: price * 100 for kind, price in prices.items()}
 

@@ -48,12 +48,12 @@ class PlainAdapter:
         return None
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
-        raise NotImplementedError
+        raise AssertionError("a plan asks no upstream, so nothing of one is to be classified")
 
 
 def price(usd: str) -> Price:
     rate = parse_rate(usd)
-    return Price(input=rate, output=rate, cache_read=rate, cache_write=rate, reasoning=rate)
+    return Price(input=rate, output=rate, cache_read=rate, cache_write=rate, cache_write_1h=rate, reasoning=rate)
 
 
 def model(model_id: str, *targets: Target, **fields: Any) -> Model:

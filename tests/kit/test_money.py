@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,13 +11,11 @@ from hypothesis import strategies as st
 
 from hypereal.kit.money import (
     MICRO_PER_CREDIT,
-    Micro,
     credits_number,
     credits_text,
     parse_credits,
     parse_rate,
     round_up,
-    scale,
 )
 
 AMOUNTS = st.integers(-(10**18), 10**18)
@@ -48,8 +45,6 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
     for read in (parse_credits, parse_rate):
         with pytest.raises(ValueError, match=r"is not|is out of range|finer"):
             read(text)
-    with pytest.raises(ValueError, match=r"is not|is out of range"):
-        scale(Micro(5), text)
 
 
 @pytest.mark.parametrize("text", ["0.0000001", "1.0000005", "1.0000000000000000000000000000000001"])
@@ -94,12 +89,6 @@ def test_what_is_shown_reads_back(amount: int) -> None:
 def test_a_fraction_of_a_micro_credit_is_charged_as_one(amount: int, unit: int) -> None:
     rounded = round_up(amount, unit)
     assert rounded - 1 < Fraction(amount, unit) <= rounded
-
-
-@given(AMOUNTS, st.decimals(0, 1000, places=12))
-def test_scaling_is_exact_and_rounds_up(amount: int, factor: Decimal) -> None:
-    assert scale(Micro(amount), str(factor)) == math.ceil(Fraction(factor) * amount)
-    assert scale(Micro(amount), "1") == amount
 
 
 @given(st.text(max_size=12))

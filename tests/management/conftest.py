@@ -61,6 +61,7 @@ def model(model_id: str, **changes: Any) -> Model:
         output=parse_rate("4"),
         cache_read=parse_rate("0.05"),
         cache_write=parse_rate("0.50"),
+        cache_write_1h=parse_rate("1"),
         reasoning=parse_rate("4"),
         base=parse_credits("0.25"),
         provenance="contract",
@@ -201,6 +202,8 @@ def record(account_id: str) -> dict[str, Any]:
         "latency_ms": 840,
         "first_token_ms": None,
         "error": None,
+        "cache_write_1h_tokens": 3,
+        "cache_savings": 1_500_000,
     }
 
 

@@ -21,6 +21,7 @@ CHAT = "/v1/chat/completions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
+    at: float = 1_795_000_000.0
     endpoint: str = CHAT
     model: str = "gpt-5"
     provider: str | None = "openai"
@@ -29,10 +30,12 @@ class Record:
     input_tokens: int = 10
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     output_tokens: int = 20
     reasoning_tokens: int = 5
     latency_ms: int = 1500
     first_token_ms: int | None = None
+    cache_family: str = ""
 
 
 def refused(model: str, *, status: int) -> Record:
@@ -59,6 +62,31 @@ def test_a_batch_is_counted_by_endpoint_model_provider_and_status() -> None:
     assert registry.get_sample_value("hypereal_tokens_total", {"model": "gpt-5", "kind": "cache_read"}) is None
     assert registry.get_sample_value("hypereal_credits_total", {"model": "gpt-5"}) == 7.5
     assert registry.get_sample_value("hypereal_attempts_total", {"provider": "openai", "outcome": "answered"}) == 2
+
+
+def test_cached_tokens_are_counted_by_provider_and_writes_that_nothing_read_when_they_are_lost() -> None:
+    registry = CollectorRegistry()
+    counting = RequestMetrics(registry)
+    cached = Record(cache_write_tokens=2000, cache_write_1h_tokens=100, cache_family="a")
+    counting.observe_batch([cached, Record(cache_write_tokens=500, cache_family="b")])
+    counting.observe_batch([Record(cache_read_tokens=1500, cache_family="a", at=cached.at + 10)])
+    labels = {"model": "gpt-5", "provider": "openai"}
+
+    def count(kind: str) -> float | None:
+        return registry.get_sample_value("hypereal_cache_tokens_total", {**labels, "kind": kind})
+
+    assert (count("cache_write"), count("cache_write_1h"), count("cache_read")) == (2500, 100, 1500)
+    assert count("unread") is None
+    counting.observe_batch([Record(at=cached.at + 400)])
+    assert count("unread") == 500
+    assert registry.get_sample_value("hypereal_tokens_total", {"model": "gpt-5", "kind": "cache_write_1h"}) == 100
+
+
+def test_caches_of_requests_that_no_provider_was_asked_for_are_not_followed() -> None:
+    registry = CollectorRegistry()
+    RequestMetrics(registry).observe_batch([Record(provider=None, cache_write_tokens=5, cache_family="a")])
+    labels = {"model": "unknown", "provider": "none", "kind": "cache_write"}
+    assert registry.get_sample_value("hypereal_cache_tokens_total", labels) == 5
 
 
 def test_latency_is_observed_only_where_a_provider_was_asked() -> None:

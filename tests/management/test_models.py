@@ -30,7 +30,7 @@ CHAT_PATHS = [
 async def test_a_model_is_listed_as_openai_and_anthropic_list_it_with_prices_and_limits(caller: Caller) -> None:
     body = (await caller.http.get("/v1/models")).json()
     assert body["object"] == "list"
-    rates = {"input": 0.5, "output": 4, "cache_read": 0.05, "cache_write": 0.5, "reasoning": 4}
+    rates = {"input": 0.5, "output": 4, "cache_read": 0.05, "cache_write": 0.5, "cache_write_1h": 1, "reasoning": 4}
     assert body["data"][0] == {
         "id": "gpt-5",
         "object": "model",

@@ -74,6 +74,36 @@ def test_a_new_database_waits_for_every_revision_and_then_for_none(empty_databas
     assert pending(empty_database_url) == []
 
 
+def test_the_log_keeps_its_rows_and_its_partitions_when_columns_are_added(empty_database_url: str) -> None:
+    engine = open_sync_engine(empty_database_url)
+    row = """
+        INSERT INTO usage_records (request_id, created_at, account_id, endpoint, model, attempts, status, streamed,
+            basis, input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+            credits, latency_ms)
+        VALUES ('req_%s', :at, 'a', '/', 'm', 1, 200, false, 'provider', 1, 2, 3, 4, 5, 6, 7)"""
+    try:
+        migrate(empty_database_url, "0001")
+        with engine.begin() as connection:
+            ensure_partitions(connection, 0, today=DAY)
+            connection.execute(text(row % "stray"), {"at": datetime(2020, 1, 1, tzinfo=UTC)})
+            connection.execute(text(row % "old"), {"at": datetime(2026, 11, 21, 12, tzinfo=UTC)})
+            connection.execute(text(row % "early"), {"at": datetime(2026, 11, 22, 12, tzinfo=UTC)})
+        migrate(empty_database_url)
+        with engine.begin() as connection:
+            # A process of the version before knows nothing of the new columns, and may still be writing.
+            connection.execute(text(row % "late"), {"at": datetime(2026, 11, 21, 13, tzinfo=UTC)})
+            ensure_partitions(connection, 1, today=DAY)
+            kept = connection.execute(
+                text("SELECT request_id, output_tokens, cache_write_1h_tokens, cache_savings FROM usage_records")
+            )
+            assert {tuple(found) for found in kept} == {
+                (f"req_{name}", 4, 0, 0) for name in ("stray", "old", "early", "late")
+            }
+            assert _count(connection, "usage_records_20261122") == 1
+    finally:
+        engine.dispose()
+
+
 def test_many_processes_may_migrate_at_once(empty_database_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, [empty_database_url] * 4))

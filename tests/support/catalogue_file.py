@@ -16,6 +16,7 @@ MICRO_PER_TOKEN: Mapping[str, int] = {
     "input": 100,
     "cache_read": 50,
     "cache_write": 100,
+    "cache_write_1h": 100,
     "output": 200,
     "reasoning": 300,
 }

@@ -34,6 +34,7 @@ class TokenPrices(BaseModel):
     output: Number = Field(examples=[4])
     cache_read: Number = Field(examples=[0.05])
     cache_write: Number = Field(examples=[0.5])
+    cache_write_1h: Number = Field(description="Kept for an hour", examples=[0.5])
     reasoning: Number = Field(examples=[4])
 
 
@@ -250,6 +251,7 @@ def _pricing(price: Price) -> Pricing:
         "output": price.output,
         "cache_read": price.cache_read,
         "cache_write": price.cache_write,
+        "cache_write_1h": price.cache_write_1h,
         "reasoning": price.reasoning,
     }
     return Pricing(

@@ -38,9 +38,11 @@ class UsageLog(Shape):
     input_tokens: int = Field(description="Without cached ones")
     cache_read_tokens: int
     cache_write_tokens: int
+    cache_write_1h_tokens: int = Field(alias="cacheWrite1hTokens", description="Kept for an hour")
     output_tokens: int = Field(description="Without reasoning")
     reasoning_tokens: int
     credits_used: Credits = Field(validation_alias="credits", examples=[0.0125])
+    cache_savings: Credits = Field(description="What caches saved of the cost", examples=[0.4])
     basis: str = Field(description="Where the token counts come from", examples=["provider"])
     latency_ms: int = Field(description="To the last byte")
     first_token_ms: int | None = Field(description="To the first event of a stream")
@@ -56,6 +58,7 @@ class ModelCost(Shape):
     input_tokens: int
     output_tokens: int
     credits_used: Credits = Field(validation_alias="credits", examples=[12.5])
+    cache_savings: Credits = Field(description="What caches saved of the cost", examples=[0.4])
 
 
 class DayCost(Shape):

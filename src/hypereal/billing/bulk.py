@@ -16,10 +16,11 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from hypereal.billing.ledger import EntryKind, charge_reference
+from hypereal.db.copying import Copying
 
 CHARGE = EntryKind.CHARGE.value
 
-_COPY_LEDGER = "COPY ledger_entries (wallet_id, kind, amount, reference, key_id, detail, created_at) FROM STDIN"
+_LEDGER = Copying("ledger_entries", ("wallet_id", "kind", "amount", "reference", "key_id", "detail", "created_at"))
 _LOCK_WALLETS = "SELECT id, balance - held FROM wallets WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 _READ_LEASES = "SELECT id, wallet_id, key_id, period, amount FROM leases WHERE id = ANY(%s)"
 _READ_HOLDS = "SELECT reference, wallet_id, key_id, period, amount FROM holds WHERE reference = ANY(%s)"
@@ -177,9 +178,7 @@ def _enter(moves: _Moves, record: Settled, charge: int) -> None:
 
 def _write(cursor: psycopg.Cursor[Any], moves: _Moves) -> None:
     if moves.entries:
-        with cursor.copy(_COPY_LEDGER) as copy:
-            for entry in moves.entries:
-                copy.write_row(entry)
+        _LEDGER.write(cursor, moves.entries)
     if wallets := sorted({*moves.charged, *moves.freed}):
         charged = [moves.charged[name] for name in wallets]
         cursor.execute(_MOVE_WALLETS, (wallets, charged, [moves.freed[name] for name in wallets]))

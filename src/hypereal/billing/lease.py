@@ -257,11 +257,6 @@ class LeaseBook:
                 for lease in view.leases:
                     lease.refusal = None
 
-    def wallet_available(self, wallet_id: str) -> Micro | None:
-        """What this process believes to be available in a wallet; None when it has no lease on it."""
-        view = self._views.get(wallet_id)
-        return None if view is None else Micro(view.spare)
-
     def snapshot(self) -> BookSnapshot:
         """Figures for gauges."""
         leases = list(self._all_leases())

@@ -17,10 +17,20 @@ def cost(usage: Usage, price: Price) -> Micro:
         usage.input * price.input
         + usage.cache_read * price.cache_read
         + usage.cache_write * price.cache_write
+        + usage.cache_write_1h * price.cache_write_1h
         + usage.output * price.output
         + usage.reasoning * price.reasoning
     )
     return Micro(max(round_up(amount, UNITS_PER_RATE), price.base))
+
+
+def cache_savings(usage: Usage, price: Price) -> int:
+    """What `usage` would cost more if nothing were cached, in micro-credits; negative when more was spent on writing to
+    caches than reading from them saved."""
+    if usage.input == usage.input_total:
+        return 0
+    uncached = Usage(input=usage.input_total, output=usage.output, reasoning=usage.reasoning)
+    return cost(uncached, price) - cost(usage, price)
 
 
 def estimate(price: Price, input_tokens: int, output_tokens: int, *, choices: int = 1) -> Micro:
@@ -29,7 +39,7 @@ def estimate(price: Price, input_tokens: int, output_tokens: int, *, choices: in
     Takes the dearer of the rates that a token may turn out to have, so that a cache write or a long thought does not
     pass the hold.
     """
-    input_rate = max(price.input, price.cache_write)
+    input_rate = max(price.input, price.cache_write, price.cache_write_1h)
     output_rate = max(price.output, price.reasoning)
     amount = input_tokens * input_rate + output_tokens * choices * output_rate
     return Micro(max(round_up(amount, UNITS_PER_RATE), price.base))

@@ -17,9 +17,10 @@ from hypereal.catalog.live import SANDBOX, Surroundings, upstream, why_dormant
 from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.rows import IntentRow, ModelRow, PriceRow, R, UpstreamRow, read_row
 from hypereal.catalog.types import Intent, Model, Price, Target, Upstream
-from hypereal.kit.money import parse_credits, parse_rate
+from hypereal.kit.money import Rate, parse_credits, parse_rate
 from hypereal.wire.base import Kind
 
+ANTHROPIC = "anthropic"
 DEFAULT_OUTPUT_TOKENS = 4096
 """What is held for when neither the client nor the model's row says how long an answer may become."""
 
@@ -144,12 +145,19 @@ def _upstreams(
     return live, dormant
 
 
-def _price(row: PriceRow) -> Price:
+def _price(row: PriceRow, owner: str = "") -> Price:
+    write = parse_rate(row.cache_write or row.input)
+    if row.cache_write_1h is not None:
+        write_1h = parse_rate(row.cache_write_1h)
+    else:
+        # Anthropic's documentation, "Prompt caching": to keep a prompt for an hour costs twice the rate of its input.
+        write_1h = Rate(2 * parse_rate(row.input)) if owner == ANTHROPIC else write
     return Price(
         input=parse_rate(row.input),
         output=parse_rate(row.output),
         cache_read=parse_rate(row.cache_read or row.input),
-        cache_write=parse_rate(row.cache_write or row.input),
+        cache_write=write,
+        cache_write_1h=write_1h,
         reasoning=parse_rate(row.reasoning or row.output),
         base=parse_credits(row.base),
         overrun=row.overrun,
@@ -189,7 +197,7 @@ class _Maker:
             owner=row.owner,
             kinds=frozenset(map(Kind, row.kinds)),
             dialects=frozenset(row.dialects),
-            price=_price(row.price),
+            price=_price(row.price, row.owner),
             targets=self.targets(row),
             context_tokens=row.context_tokens,
             max_output_tokens=row.max_output_tokens,

@@ -116,12 +116,14 @@ R = TypeVar("R", bound=_Row)
 
 
 class PriceRow(_Row):
-    """US dollars for a million tokens as decimal text; `base` in credits. Kinds left out cost what their side does."""
+    """US dollars for a million tokens as decimal text; `base` in credits. Kinds left out cost what their side does
+    (`cache_write_1h`: see `load`)."""
 
     input: RateText
     output: RateText
     cache_read: RateText | None = None
     cache_write: RateText | None = None
+    cache_write_1h: RateText | None = None
     reasoning: RateText | None = None
     base: CreditsText = "0"
     overrun: int = Field(default=4, ge=0)

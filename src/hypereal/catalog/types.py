@@ -16,6 +16,7 @@ DisconnectRule = Literal["cancel", "drain"]
 class Price:
     """What a model costs: rates in micro-credits for a million tokens of each kind, and a minimum per request.
 
+    `cache_write_1h` is for what a provider keeps for an hour instead of some minutes.
     `overrun` is how far a charge may pass its hold, as a multiple of the hold (4 allows five holds in all): output
     that the client put no limit on can exceed the default that was held for it.
     `provenance` says where the numbers come from.
@@ -25,6 +26,7 @@ class Price:
     output: Rate
     cache_read: Rate
     cache_write: Rate
+    cache_write_1h: Rate
     reasoning: Rate
     base: Micro = ZERO
     overrun: int = 4

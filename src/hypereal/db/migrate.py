@@ -20,13 +20,14 @@ from hypereal.db.engine import open_sync_engine
 _ADVISORY_LOCK = 0x6D69_6772  # any number that nothing else in this database locks: "migr"
 
 
-def migrate(url: str) -> None:
-    """Bring the database to the newest revision. Any number of processes may call it at once: one does the work."""
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database to the newest revision, or up to one. Any number of processes may call it at once: one does
+    the work."""
     with _connected(url) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def current(url: str) -> str | None:

@@ -61,6 +61,12 @@ def _start(sample: bytes) -> bytes:
     return _VOLATILE.sub(b"", sample[: later.start()] if later else sample).rstrip(_BETWEEN_ITEMS)
 
 
+def family_of(key: Key) -> str:
+    """A short name for a key that does not tell the session's own."""
+    session = key[1].encode() if isinstance(key[1], str) else key[1]
+    return hashlib.blake2b(session, digest_size=8).hexdigest()
+
+
 class Affinity:
     """Who holds which session's cache. One for each server process; `clock` is in seconds and never goes back."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from hypereal.billing import pricing
 from hypereal.billing.lease import Hold
+from hypereal.gateway.affinity import affinity_key, family_of
 from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.failover import Exchange
 from hypereal.gateway.plan import Plan
@@ -71,4 +73,14 @@ class Call(msgspec.Struct, kw_only=True):
             latency_ms=int((now - self.started) * 1000),
             first_token_ms=int((first - self.started) * 1000) if first is not None else None,
             error=error,
+            cache_write_1h_tokens=usage.cache_write_1h,
+            cache_savings=pricing.cache_savings(usage, route.model.price) if route is not None and credits else 0,
+            cache_family=self._cache_family(usage),
         )
+
+    def _cache_family(self, usage: Usage) -> str:
+        """Which other requests may find what this one wrote to a cache; "" when it used none."""
+        if self.plan is None or usage.input == usage.input_total:
+            return ""
+        key = affinity_key(self.plan.model.id, self.plan.envelope)
+        return family_of(key) if key is not None else ""

@@ -14,6 +14,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
 
     `at` is seconds since the epoch. `lease_id` is None when the request held for itself (a `holds` row under its own
     request id) and "" when it never held anything. `credits` is micro-credits; zero makes no ledger entry.
+    `cache_savings` is what it would have cost more without caches, negative when they cost more than they saved.
+    `cache_family` is the same for requests whose prompts start alike, and "" when no cache was used. New fields go last
+    and have defaults: a journal may be older than the writer.
     """
 
     request_id: str
@@ -39,6 +42,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag
     latency_ms: int
     first_token_ms: int | None
     error: str | None
+    cache_write_1h_tokens: int = 0
+    cache_savings: int = 0
+    cache_family: str = ""
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="o", gc=False):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import NewType
@@ -56,11 +55,6 @@ def parse_rate(usd_per_million: str) -> Rate:
 def round_up(amount: int, unit: int) -> int:
     """`amount / unit` rounded up: a fraction of a micro-credit is charged as one."""
     return -(-amount // unit)
-
-
-def scale(amount: Micro, factor: str) -> Micro:
-    """`amount` times a decimal factor ("1.5"), rounded up to a whole micro-credit."""
-    return Micro(math.ceil(_fraction(factor) * amount))
 
 
 def credits_text(amount: int) -> str:

@@ -14,34 +14,23 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal.kit.money import credits_text
-from hypereal.usage.reports import LogRow, log_page
+from hypereal.usage.reports import LOG_COLUMNS, LogRow, log_page
 from hypereal.usage.selection import Selection
 
 PIECE_ROWS = 500  # some 5 ms of work between two waits: other requests of the process hardly notice
-HEADER = (
-    "createdAt",
-    "requestId",
-    "keyId",
-    "endpoint",
-    "model",
-    "servedModel",
-    "provider",
-    "attempts",
-    "status",
-    "streamed",
-    "inputTokens",
-    "cacheReadTokens",
-    "cacheWriteTokens",
-    "outputTokens",
-    "reasoningTokens",
-    "creditsUsed",
-    "basis",
-    "latencyMs",
-    "firstTokenMs",
-    "error",
-)
+MONEY = frozenset({"credits", "cache_savings"})
 # What makes a spreadsheet read a cell as a formula (OWASP, "CSV injection").
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def _title(name: str) -> str:
+    """`cache_read_tokens` is cacheReadTokens, as in the JSON of the log."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+NAMES = tuple(column.name for column in LOG_COLUMNS)
+HEADER = tuple("creditsUsed" if name == "credits" else _title(name) for name in NAMES)
 
 
 def file_name(now: datetime) -> str:
@@ -60,39 +49,30 @@ async def csv_pieces(
         yield _lines(map(_cells, page.rows))
 
 
-def _lines(rows: Iterable[tuple[object, ...]]) -> bytes:
+def _lines(rows: Iterable[Iterable[object]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
-def _cells(row: LogRow) -> tuple[object, ...]:
-    return (
-        row.created_at.isoformat(),
-        _harmless(row.request_id),
-        _harmless(row.key_id),
-        _harmless(row.endpoint),
-        _harmless(row.model),
-        _harmless(row.served_model),
-        _harmless(row.provider),
-        row.attempts,
-        row.status,
-        str(row.streamed).lower(),
-        row.input_tokens,
-        row.cache_read_tokens,
-        row.cache_write_tokens,
-        row.output_tokens,
-        row.reasoning_tokens,
-        credits_text(row.credits),
-        _harmless(row.basis),
-        row.latency_ms,
-        row.first_token_ms,
-        _harmless(row.error),
-    )
+def _cells(row: LogRow) -> Iterable[object]:
+    return map(_cell, NAMES, row)
 
 
-def _harmless(text: str | None) -> str:
+def _cell(name: str, value: object) -> object:
+    match value:
+        case str():
+            return _harmless(value)
+        case bool():
+            return str(value).lower()
+        case int() if name in MONEY:
+            return credits_text(value)
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _harmless(text: str) -> str:
     """Text that no spreadsheet takes for a formula: an apostrophe goes before what could start one."""
-    if not text:
-        return ""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text

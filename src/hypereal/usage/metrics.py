@@ -15,6 +15,7 @@ import os
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -22,17 +23,23 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from hypereal.kit.money import MICRO_PER_CREDIT
+from hypereal.usage.unread import Prefix, Unread
+from hypereal.wire.base import Usage
 
 REQUEST_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30, 60)
 MAX_MODELS = 1000  # a ceiling on label values, whatever the records say
 UNKNOWN = "unknown"
 ANSWERED = "answered"
+KINDS = Usage.__struct_fields__
+CACHE_KINDS = ("cache_read", "cache_write", "cache_write_1h")
 
 
 class Settled(Protocol):
-    """What is read of the record of a finished request (`gateway.records.Settlement`)."""
+    """What is read of the record of a finished request (`gateway.records.Settlement`) besides its tokens."""
 
+    @property
+    def at(self) -> float: ...
     @property
     def endpoint(self) -> str: ...
     @property
@@ -44,19 +51,14 @@ class Settled(Protocol):
     @property
     def credits(self) -> int: ...
     @property
-    def input_tokens(self) -> int: ...
-    @property
-    def cache_read_tokens(self) -> int: ...
-    @property
-    def cache_write_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
-    @property
-    def reasoning_tokens(self) -> int: ...
-    @property
     def latency_ms(self) -> int: ...
     @property
     def first_token_ms(self) -> int | None: ...
+    @property
+    def cache_family(self) -> str: ...
+
+
+_tokens = attrgetter(*(f"{kind}_tokens" for kind in KINDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class _Batch:
 
     requests: Tally[tuple[str, str, str, str]] = field(default_factory=Tally)
     tokens: Tally[tuple[str, str]] = field(default_factory=Tally)
+    caches: Tally[tuple[str, str, str]] = field(default_factory=Tally)
     credits: Tally[str] = field(default_factory=Tally)
     answered: Tally[str] = field(default_factory=Tally)
 
@@ -72,15 +75,11 @@ class _Batch:
         self.requests[(record.endpoint, model, record.provider or "none", str(record.status))] += 1
         if record.credits:
             self.credits[model] += record.credits
-        for kind, count in (
-            ("input", record.input_tokens),
-            ("cache_read", record.cache_read_tokens),
-            ("cache_write", record.cache_write_tokens),
-            ("output", record.output_tokens),
-            ("reasoning", record.reasoning_tokens),
-        ):
+        for kind, count in zip(KINDS, _tokens(record), strict=True):
             if count:
                 self.tokens[(model, kind)] += count
+                if kind in CACHE_KINDS:
+                    self.caches[(model, record.provider or "none", kind)] += count
         if record.provider and record.status < 400:
             self.answered[record.provider] += 1
 
@@ -102,6 +101,11 @@ class RequestMetrics:
             registry=registry,
         )
         self._tokens = Counter("hypereal_tokens", "Tokens billed", ("model", "kind"), registry=registry)
+        self._caches = Counter(
+            "hypereal_cache_tokens", "Tokens in providers' caches", ("model", "provider", "kind"), registry=registry
+        )
+        self._unread = Unread()
+        self._now = 0.0
         self._credits = Counter("hypereal_credits", "Credits charged", ("model",), registry=registry)
         self._attempts = _attempts(registry)
         self._request_seconds = Histogram(
@@ -125,11 +129,22 @@ class RequestMetrics:
         for record in records:
             model = self._label(record)
             batch.add(record, model)
+            self._now = max(self._now, record.at)
+            self._watch_caches(record, model)
             if record.provider is not None:
                 self._request_seconds.labels(record.endpoint, model).observe(record.latency_ms / 1000)
             if record.first_token_ms is not None:
                 self._first_token_seconds.labels(record.endpoint, model).observe(record.first_token_ms / 1000)
         self._count(batch)
+
+    def _watch_caches(self, record: Settled, model: str) -> None:
+        if not record.cache_family or record.provider is None:
+            return
+        counts = dict(zip(KINDS, _tokens(record), strict=True))
+        prefix = Prefix(model, record.provider, record.cache_family)
+        if counts["cache_read"]:
+            self._unread.read(prefix)
+        self._unread.written(prefix, record.at, minutes=counts["cache_write"], hour=counts["cache_write_1h"])
 
     def _label(self, record: Settled) -> str:
         if record.model in self._known:
@@ -144,6 +159,8 @@ class RequestMetrics:
             self._requests.labels(*request_labels).inc(count)
         for token_labels, count in batch.tokens.items():
             self._tokens.labels(*token_labels).inc(count)
+        for cache_labels, count in (batch.caches + self._unread.take_lost(self._now)).items():
+            self._caches.labels(*cache_labels).inc(count)
         for model, micro in batch.credits.items():
             # A Prometheus value is a float by definition; the ledger is where the exact number is.
             self._credits.labels(model).inc(micro / MICRO_PER_CREDIT)

@@ -6,10 +6,11 @@ Everything is scoped to one account. Amounts are micro-credits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
+from typing import Any
 
-from sqlalchemy import BigInteger, Date, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Date, Row, SQLColumnExpression, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hypereal.identity.fields import build_cursor
@@ -20,30 +21,13 @@ TOP_REQUESTS = 10
 MAX_MODELS = 100  # names that clients made up are in the log too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRow:
-    """One request of the log; the fields are `UsageRecord`'s."""
-
-    request_id: str
-    created_at: datetime
-    key_id: str | None
-    endpoint: str
-    model: str
-    served_model: str | None
-    provider: str | None
-    attempts: int
-    status: int
-    streamed: bool
-    input_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    credits: int
-    basis: str
-    latency_ms: int
-    first_token_ms: int | None
-    error: str | None
+# All that the log has of an account's request, when it was made first.
+LOG_COLUMNS = (
+    UsageRecord.__table__.c.created_at,
+    *(column for column in UsageRecord.__table__.c if column.name not in ("created_at", "account_id")),
+)
+LogRow = Row[Any]
+"""One request of the log, with the values of `LOG_COLUMNS` as attributes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +40,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCost:
-    """What one model cost. Tokens include the cached and the reasoning ones; `errors` are statuses from 400."""
+    """What one model cost. Tokens include the cached and the reasoning ones; `errors` are statuses from 400.
+    `cache_savings` is what it would have cost more without caches."""
 
     model: str
     requests: int
@@ -64,6 +49,7 @@ class ModelCost:
     input_tokens: int
     output_tokens: int
     credits: int
+    cache_savings: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +69,6 @@ class Report:
     models: Sequence[ModelCost]
     top: Sequence[LogRow]
     days: Sequence[DayCost]
-
-
-LOG_COLUMNS = tuple(getattr(UsageRecord, field.name) for field in fields(LogRow))
 
 
 async def report(engine: AsyncEngine, selection: Selection, *, limit: int) -> Report:
@@ -111,25 +94,31 @@ async def _page(connection: AsyncConnection, selection: Selection, limit: int, c
     newest_first = (UsageRecord.created_at.desc(), UsageRecord.request_id.desc())
     # One more than asked for tells whether another page follows.
     statement = select(*LOG_COLUMNS).where(*conditions).order_by(*newest_first).limit(limit + 1)
-    rows = [LogRow(**row) for row in (await connection.execute(statement)).mappings()]
+    rows = (await connection.execute(statement)).all()
     if len(rows) <= limit:
         return Page(rows=rows, next_cursor=None)
     last = rows[limit - 1]
     return Page(rows=rows[:limit], next_cursor=build_cursor(last.created_at, last.request_id))
 
 
+def _sum(amount: SQLColumnExpression[int]) -> ColumnElement[int]:
+    """A sum that stays an integer: PostgreSQL's own is a numeric."""
+    return cast(func.sum(amount), BigInteger)
+
+
 async def _cost_by_model(connection: AsyncConnection, selection: Selection) -> list[ModelCost]:
-    tokens_in = UsageRecord.input_tokens + UsageRecord.cache_read_tokens + UsageRecord.cache_write_tokens
+    cached = UsageRecord.cache_read_tokens + UsageRecord.cache_write_tokens + UsageRecord.cache_write_1h_tokens
     tokens_out = UsageRecord.output_tokens + UsageRecord.reasoning_tokens
-    spent = cast(func.sum(UsageRecord.credits), BigInteger).label("credits")
+    spent = _sum(UsageRecord.credits).label("credits")
     statement = (
         select(
             UsageRecord.model,
             func.count().label("requests"),
             func.count().filter(UsageRecord.status >= 400).label("errors"),
-            cast(func.sum(tokens_in), BigInteger).label("input_tokens"),
-            cast(func.sum(tokens_out), BigInteger).label("output_tokens"),
+            _sum(UsageRecord.input_tokens + cached).label("input_tokens"),
+            _sum(tokens_out).label("output_tokens"),
             spent,
+            _sum(UsageRecord.cache_savings).label("cache_savings"),
         )
         .where(*selection.conditions())
         .group_by(UsageRecord.model)
@@ -139,21 +128,21 @@ async def _cost_by_model(connection: AsyncConnection, selection: Selection) -> l
     return [ModelCost(**row) for row in (await connection.execute(statement)).mappings()]
 
 
-async def _most_expensive(connection: AsyncConnection, selection: Selection) -> list[LogRow]:
+async def _most_expensive(connection: AsyncConnection, selection: Selection) -> Sequence[LogRow]:
     statement = (
         select(*LOG_COLUMNS)
         .where(*selection.conditions(), UsageRecord.credits > 0)
         .order_by(UsageRecord.credits.desc(), UsageRecord.created_at.desc(), UsageRecord.request_id)
         .limit(TOP_REQUESTS)
     )
-    return [LogRow(**row) for row in (await connection.execute(statement)).mappings()]
+    return (await connection.execute(statement)).all()
 
 
 async def _daily_cost(connection: AsyncConnection, selection: Selection) -> list[DayCost]:
     """Every day of the selection, oldest first; a day without requests is a zero, so that a chart has no gaps."""
     day = cast(func.timezone("UTC", UsageRecord.created_at), Date).label("day")
     statement = (
-        select(day, func.count().label("requests"), cast(func.sum(UsageRecord.credits), BigInteger).label("credits"))
+        select(day, func.count().label("requests"), _sum(UsageRecord.credits).label("credits"))
         .where(*selection.conditions())
         .group_by(day)
     )

@@ -15,7 +15,9 @@ class UsageRecord(Base):
     """One request. `credits` is micro-credits and equals the ledger's charge for `request_id`.
 
     `provider` and `served_model` are what answered last; `basis` says whether tokens came from the provider or were
-    estimated. `latency_ms` runs to the last byte, `first_token_ms` to the first event of a stream.
+    estimated. `latency_ms` runs to the last byte, `first_token_ms` to the first event of a stream. `cache_savings` is
+    what the request would have cost more without caches, in micro-credits. The log, its export and its metrics take
+    their columns from here.
     """
 
     __tablename__ = "usage_records"
@@ -45,3 +47,5 @@ class UsageRecord(Base):
     latency_ms: Mapped[int]
     first_token_ms: Mapped[int | None]
     error: Mapped[str | None] = mapped_column(Text)
+    cache_write_1h_tokens: Mapped[int] = mapped_column(server_default="0")
+    cache_savings: Mapped[int] = mapped_column(server_default="0")

@@ -78,18 +78,20 @@ BARE = Context()
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens of one answer in disjoint kinds: their sum is the whole, and each has its own rate.
 
-    `input` excludes cache reads and writes; `output` excludes `reasoning`.
+    `input` excludes cache reads and writes; `cache_write` excludes `cache_write_1h`, what is kept for an hour;
+    `output` excludes `reasoning`.
     """
 
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
     output: int = 0
     reasoning: int = 0
 
     @property
     def input_total(self) -> int:
-        return self.input + self.cache_read + self.cache_write
+        return self.input + self.cache_read + self.cache_write + self.cache_write_1h
 
     @property
     def output_total(self) -> int:
