@@ -20,11 +20,12 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal import __version__
-from hypereal.api import responses, credits, handlers, health, keys, models, usage  # noqa: A004 - the spec's word
-from hypereal.api.front import Front
+from hypereal.api import credits, handlers, health, keys, models, responses, usage  # noqa: A004 - the spec's word
+from hypereal.api.front import Doors, Front
 from hypereal.api.hotlane import STATE, HotLane
 from hypereal.api.inference import Inference
 from hypereal.api.readiness import ReadinessProbe
+from hypereal.api.responses_socket import ResponsesSocket
 from hypereal.api.services import Services
 from hypereal.billing.journal import Journal
 from hypereal.billing.lease import LeaseBook
@@ -36,9 +37,11 @@ from hypereal.gateway.affinity import Affinity
 from hypereal.gateway.failover import Failover
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.gateway.plan import Planner
+from hypereal.gateway.resumption import Resumption
 from hypereal.gateway.routes import Routes
 from hypereal.gateway.subjects import Subjects
 from hypereal.gateway.upkeep import Upkeep
+from hypereal.history import History
 from hypereal.identity.changes import Changes
 from hypereal.identity.principal import Limits
 from hypereal.identity.verifier import Verifier

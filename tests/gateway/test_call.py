@@ -40,7 +40,7 @@ def call_of(plan: Plan) -> Call:
         principal=ANYBODY,
         plan=plan,
     )
-    first = plan.ways.routes[0]
+    first = plan.routes[0]
     route = replace(first, model=replace(first.model, price=PRICE))
     call.exchange = Exchange(
         request_id="req_1", plan=plan, downstream=call.downstream, commit=lambda: None, attempts=1, route=route

@@ -27,6 +27,7 @@ from hypereal.catalog.resolve import Catalogue
 from hypereal.catalog.types import Model, Price, Target, Upstream
 from hypereal.db import AsyncEngine, open_engine
 from hypereal.gateway.subjects import Subjects
+from hypereal.history import History
 from hypereal.identity import accounts, keys
 from hypereal.identity.changes import Changes
 from hypereal.identity.principal import Limits, Principal
@@ -117,6 +118,7 @@ async def services(engine: AsyncEngine, module_database_url: str, tmp_path: Path
         metrics_token=None,
         windows=Windows(),
         subjects=Subjects(),
+        history=History(engine, retention_days=30),
     )
     await verifier.close()
     await changes.stop()

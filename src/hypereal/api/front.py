@@ -50,7 +50,9 @@ class Front:
             return
         endpoint, model = find_endpoint(path) if scope["method"] == "POST" else (None, None)
         if endpoint is not None:
-            await self._doors().inference.serve(scope, receive, send, endpoint=endpoint, model=model, request_id=request_id)
+            await self._doors().inference.serve(
+                scope, receive, send, endpoint=endpoint, model=model, request_id=request_id
+            )
             return
         scope["raw_path"] = path.encode()
         scope.setdefault("state", {})["request_id"] = request_id

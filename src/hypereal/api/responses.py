@@ -55,9 +55,7 @@ async def list_input_items(
 ) -> InputItems:
     """The items of its input, those of the responses that it goes on from included."""
     kept = await _find(services, principal, response_id)
-    items = [
-        {"id": f"item_{number}", **item} for number, item in enumerate(msgspec.json.decode(kept.input))
-    ]
+    items = [{"id": f"item_{number}", **item} for number, item in enumerate(msgspec.json.decode(kept.input))]
     if page.order == "desc":
         items.reverse()
     ids = [item["id"] for item in items]

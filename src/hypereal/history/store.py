@@ -82,9 +82,7 @@ class History:
     async def delete(self, account_id: str, response_id: str) -> bool:
         """Forget a response; whether there was one."""
         was_waiting = self._forget((account_id, response_id))
-        gone = delete(StoredResponse).where(
-            StoredResponse.account_id == account_id, StoredResponse.id == response_id
-        )
+        gone = delete(StoredResponse).where(StoredResponse.account_id == account_id, StoredResponse.id == response_id)
         async with self._engine.begin() as connection:
             result = await connection.execute(gone)
         return was_waiting or bool(result.rowcount)

@@ -18,9 +18,7 @@ from tests.wire.gemini.asking import CONTENTS, COUNT, DIALECTS, EITHER, MODEL, a
 FOREIGN = seal(Opaque("anthropic", "theirs?>~"), "gemini")
 
 
-def built(
-    envelope: Envelope, model: str = MODEL, *, drop: frozenset[str] = frozenset(), rename: Renames = ()
-) -> bytes:
+def built(envelope: Envelope, model: str = MODEL, *, drop: frozenset[str] = frozenset(), rename: Renames = ()) -> bytes:
     return DIALECTS[envelope.endpoint.dialect].build(envelope, model, drop=drop, rename=rename)
 
 
