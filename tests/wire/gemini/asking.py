@@ -17,9 +17,7 @@ AIM = Aim(model=MODEL, max_output_tokens=65_536, default_output_tokens=8192)
 OLDER_AIM = Aim(model="gemini-2.5-flash", max_output_tokens=65_536, default_output_tokens=8192)
 CONTENTS = [{"role": "user", "parts": [{"text": "Hi"}]}]
 
-WHOLE = Endpoint(
-    path="/v1beta/models/{model}:generateContent", kind=Kind.CHAT, dialect="gemini", family=Family.GEMINI
-)
+WHOLE = Endpoint(path="/v1beta/models/{model}:generateContent", kind=Kind.CHAT, dialect="gemini", family=Family.GEMINI)
 STREAM = Endpoint(
     path="/v1beta/models/{model}:streamGenerateContent",
     kind=Kind.CHAT,
@@ -78,5 +76,3 @@ def chunk(*parts: Any, finish: str | None = None, **fields: Any) -> dict[str, An
 
 def event(value: Any, end: bytes = b"\r\n\r\n") -> bytes:
     return b"data: " + compact(value) + end
-
-
