@@ -10,12 +10,12 @@ import msgspec
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign
 from hypereal.wire.fields import IMAGE_TOKENS, LIKELY_BYTES_PER_TOKEN
+from hypereal.wire.gemini.spelling import UNREADABLE
 from hypereal.wire.gemini.usage import UsageFields
 
 NO_ARGS = msgspec.Raw(b"{}")
 _ABOUT = frozenset({"thought", "thoughtSignature", "mediaResolution", "videoMetadata", "partMetadata"})
 """What says something about a part and is not the part itself."""
-UNREADABLE = (msgspec.DecodeError, RecursionError)
 _FILE_BYTES = IMAGE_TOKENS * LIKELY_BYTES_PER_TOKEN
 """What an inline file counts for in estimates: its base64 text would suggest a hundred times that."""
 

@@ -9,7 +9,7 @@ from hypereal.wire.base import Answer, Envelope, Garbage, Renames
 from hypereal.wire.fields import Fields
 from hypereal.wire.gemini.native import GeminiDialect, without_refused
 from hypereal.wire.gemini.signatures import without_seals
-from hypereal.wire.gemini.spelling import read_object
+from hypereal.wire.gemini.spelling import UNREADABLE, read_object
 from hypereal.wire.opaque import SEAL_IN_JSON
 
 WRAPPED = "generateContentRequest"
@@ -48,7 +48,7 @@ class GeminiCount(GeminiDialect):
     def read_answer(self, body: bytes) -> Answer:
         try:
             _decode_count(body)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except UNREADABLE as exc:
             raise Garbage(str(exc)) from exc
         return Answer(is_complete=True)
 

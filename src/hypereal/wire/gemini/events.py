@@ -13,6 +13,7 @@ from hypereal.wire.gemini.chunks import (
     BareChunk,
     Candidate,
     Chunk,
+    FunctionCall,
     Part,
     error_text,
     foreign_block,
@@ -99,7 +100,7 @@ class GeminiReader:
                 if part.text is not None:
                     self._read_text(part, part.text, events)
                 elif part.function_call is not None:
-                    self._read_call(part, events)
+                    self._read_call(part, part.function_call, events)
                 else:
                     self._read_whole(part, raw_part(data, place, number), events)
         reason = candidate.finish_reason
@@ -140,10 +141,7 @@ class GeminiReader:
         events.append(BlockStopped(self._index, signature))
         self._open = None
 
-    def _read_call(self, part: Part, events: list[Event]) -> None:
-        call = part.function_call
-        if call is None:
-            return
+    def _read_call(self, part: Part, call: FunctionCall, events: list[Event]) -> None:
         self._close(events)
         self._index += 1
         call_id = call.id or "_".join(filter(None, ("call", (self._id or "")[:_ID_LENGTH], str(self._calls))))

@@ -14,6 +14,7 @@ import msgspec
 from hypereal.wire.conversation import Foreign, Media, Opaque, Text, Thinking, ToolCall
 from hypereal.wire.gemini.media import media_part
 from hypereal.wire.gemini.signatures import NAME, UNSIGNED
+from hypereal.wire.gemini.spelling import UNREADABLE
 
 Part = dict[str, Any]
 
@@ -31,7 +32,7 @@ def arguments_object(arguments: str, *, is_custom: bool) -> msgspec.Raw:
     if not is_custom:
         try:
             _decode_fields(text or b"{}")
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             pass
         else:
             return msgspec.Raw(compact(text or b"{}"))

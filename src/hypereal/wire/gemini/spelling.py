@@ -12,6 +12,9 @@ from hypereal.wire.fields import Fields
 _OBJECT, _STRING = b'{"'
 _NULL = b"null"
 
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What reading JSON may raise: values that were left raw may be nested too deeply, or not be UTF-8."""
+
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -35,7 +38,7 @@ def as_object(raw: msgspec.Raw, name: str) -> Fields:
     """One object, spelled; `name` is what a refusal calls it."""
     try:
         return spelled(_decode_fields(raw))
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name} must be an object", param=name) from exc
 
 
@@ -54,7 +57,7 @@ def read_items(fields: Fields, name: str) -> list[msgspec.Raw]:
         return [raw]
     try:
         return _decode_items(raw)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name} must be an array", param=name) from exc
 
 
@@ -63,7 +66,7 @@ def read_names(fields: Fields, name: str) -> tuple[str, ...]:
     raw = fields.get(name)
     try:
         return msgspec.json.decode(raw, type=tuple[str, ...]) if raw is not None else ()
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name} must be an array of strings", param=name) from exc
 
 
@@ -72,7 +75,7 @@ def read_json(fields: Fields, name: str) -> object:
     raw = fields.get(name)
     try:
         return msgspec.json.decode(raw) if raw is not None else None
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name} is not valid JSON", param=name) from exc
 
 

@@ -11,8 +11,9 @@ from hypereal.kit.money import Micro
 from hypereal.kit.sse import each_event, event_data, read_data
 from hypereal.wire.base import Answer, Family, Garbage, Usage
 from hypereal.wire.families import render
-from hypereal.wire.gemini.chunks import UNREADABLE, error_text, generated_bytes, read_chunk
+from hypereal.wire.gemini.chunks import error_text, generated_bytes, read_chunk
 from hypereal.wire.gemini.framing import frames
+from hypereal.wire.gemini.spelling import UNREADABLE
 from hypereal.wire.gemini.usage import UsageFields, to_usage
 
 _USAGE_KEY = b'"usageMetadata"'

@@ -24,7 +24,7 @@ from hypereal.wire.fields import Fields, read_flag, read_text
 from hypereal.wire.gemini.chunks import foreign_block
 from hypereal.wire.gemini.media import inline_media, linked_media
 from hypereal.wire.gemini.signatures import read_signature
-from hypereal.wire.gemini.spelling import as_object, is_string, read_items, read_object
+from hypereal.wire.gemini.spelling import UNREADABLE, as_object, is_string, read_items, read_object
 
 _ROLES: dict[str, Role] = {"model": "assistant", "assistant": "assistant", "system": "system"}
 
@@ -91,8 +91,8 @@ def _message(raw: msgspec.Raw, calls: Calls) -> Message:
 def _string(raw: msgspec.Raw) -> str:
     try:
         return msgspec.json.decode(raw, type=str)
-    except msgspec.DecodeError as exc:
-        raise InvalidRequest("parts must be objects", param="parts") from exc
+    except UNREADABLE as exc:
+        raise InvalidRequest("contents holds text that is not valid Unicode", param="contents") from exc
 
 
 def _read_part(raw: msgspec.Raw, calls: Calls) -> list[Block]:
