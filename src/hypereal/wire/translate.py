@@ -214,9 +214,9 @@ def fold_stream(codec: Codec, body: bytes, envelope: Envelope) -> bytes:
     return codec.write_reply(reply, envelope, reply.usage or Usage())
 
 
-def unfold_answer(codec: Codec, body: bytes, envelope: Envelope) -> bytes:
+def unfold_answer(codec: Codec, body: bytes, envelope: Envelope, usage: Usage) -> bytes:
     """The event stream that an upstream ought to have sent in place of the object in `body`, in the upstream's own
-    format; raises `Garbage` for what is no answer. For usage see `fold_stream`."""
+    format; raises `Garbage` for what is no answer."""
     reply = codec.read_reply(body)
     writer = codec.writer(envelope)
-    return b"".join(map(writer.write, unfold(reply))) + writer.end(reply.usage or Usage(), ZERO)
+    return b"".join(map(writer.write, unfold(reply))) + writer.end(usage, ZERO)
