@@ -30,7 +30,7 @@ from tests.wire.translate.strategies import conversations, replies, streams
 
 EACH = pytest.mark.parametrize("name", NAMES)
 EACH_PAIR = pytest.mark.parametrize(("client", "upstream"), PAIRS)
-SOME = settings(max_examples=20, deadline=None)
+SOME = settings(max_examples=10, deadline=None)
 USAGE = Usage(input=7, output=3)
 
 
@@ -84,9 +84,9 @@ def test_a_stream_folds_into_the_answer_that_would_have_come_whole(name: str, da
 @given(data=st.data())
 def test_an_answer_unfolds_into_a_stream_and_back(name: str, data: st.DataObject) -> None:
     codec = CODECS[name]
-    whole = written(name, data.draw(replies(name)))
-    usage = codec.read_reply(whole).usage or Usage()
-    stream = unfold_answer(codec, whole, envelope_of(name), usage)
+    reply = data.draw(replies(name))
+    whole = written(name, reply)
+    stream = unfold_answer(codec, whole, envelope_of(name), reply.usage or USAGE)
     assert fold(read_all(codec.reader(), stream)) == codec.read_reply(whole)
 
 
