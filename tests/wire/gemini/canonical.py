@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from hypereal.wire.base import Usage
@@ -28,6 +29,9 @@ from hypereal.wire.conversation import (
     ToolChoice,
     ToolResult,
 )
+
+PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long a property may take says more about what else the machine does than about the code."""
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 SOME_WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -80,6 +84,35 @@ STOPS: st.SearchStrategy[Stop] = st.sampled_from(["end", "length", "refusal"])
 REPLIES = st.builds(_reply, ANSWER_BLOCKS, STOPS, NAMES, USAGES)
 
 
+SCHEMAS: st.SearchStrategy[Any] = st.none() | st.just({"type": "object", "properties": {}})
+FUNCTIONS = st.lists(st.builds(Tool, name=NAMES, description=WORDS, schema=SCHEMAS), max_size=2)
+OWN_TOOLS = st.lists(st.just(ForeignTool(origin="gemini", kind="googleSearch", raw=b'{"googleSearch":{}}')), max_size=1)
+FRACTIONS = st.none() | st.floats(0, 1)
+OPTIONS = st.builds(
+    Conversation,
+    system=st.lists(TEXTS, max_size=2).map(tuple),
+    tools=st.builds(lambda functions, own: (*functions, *own), FUNCTIONS, OWN_TOOLS),
+    tool_choice=st.none()
+    | st.sampled_from([ToolChoice("auto"), ToolChoice("none"), ToolChoice("required"), ToolChoice("one", "f")]),
+    reasoning=st.none()
+    | st.builds(Reasoning, effort=st.sampled_from(["low", "medium", "high"]), shows=st.none() | st.booleans()),
+    output=st.none() | st.builds(OutputFormat, schema=SCHEMAS),
+    max_tokens=st.none() | st.integers(1, 65_536),
+    temperature=FRACTIONS,
+    top_p=FRACTIONS,
+    top_k=st.none() | st.integers(1, 100),
+    stop=st.lists(SOME_WORDS, max_size=5).map(tuple),
+    seed=st.none() | st.integers(-(2**31), 2**31 - 1),
+    presence_penalty=FRACTIONS,
+    frequency_penalty=FRACTIONS,
+    service_tier=st.none() | st.sampled_from(["standard", "flex", "priority"]),
+)
+
+RESULTS = st.tuples(TEXTS) | st.tuples(TEXTS, MEDIA) | st.tuples(MEDIA, MEDIA) | st.just(())
+SAID_BY_USER = st.lists(TEXTS | MEDIA, min_size=1, max_size=3)
+SAID_BY_MODEL = st.lists(TEXTS | SIGNED | CALLS | MEDIA | OWN, min_size=1, max_size=4)
+
+
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
     """Turns that alternate; each call has an id of its own and is answered in the turn after it."""
@@ -91,47 +124,21 @@ def conversations(draw: st.DrawFn) -> Conversation:
             ToolResult(
                 call_id=call.id,
                 name=call.name,
-                content=(*draw(st.lists(TEXTS, max_size=1)), *draw(st.lists(MEDIA, max_size=2))),
+                content=draw(RESULTS),
                 is_error=draw(st.booleans()),
             )
             for call in asked
         ]
-        said = draw(st.lists(TEXTS | MEDIA, min_size=1, max_size=3))
+        said = draw(SAID_BY_USER)
         messages.append(Message("user", (*results, *said)))
         blocks: list[Block] = []
-        for block in draw(st.lists(TEXTS | SIGNED | CALLS | MEDIA | OWN, min_size=1, max_size=4)):
+        for block in draw(SAID_BY_MODEL):
             if isinstance(block, ToolCall):
-                block = msgspec.structs.replace(block, id=f"id_{calls}")
+                blocks.append(msgspec.structs.replace(block, id=f"id_{calls}"))
                 calls += 1
-            blocks.append(block)
+            else:
+                blocks.append(block)
         messages.append(Message("assistant", tuple(blocks)))
-    return draw(_requests(tuple(messages)))
-
-
-def _requests(messages: tuple[Message, ...]) -> st.SearchStrategy[Conversation]:
-    schemas: st.SearchStrategy[Any] = st.none() | st.just({"type": "object", "properties": {}})
-    tools = st.lists(st.builds(Tool, name=NAMES, description=WORDS, schema=schemas), max_size=2)
-    own_tools = st.lists(
-        st.just(ForeignTool(origin="gemini", kind="googleSearch", raw=b'{"googleSearch":{}}')), max_size=1
-    )
-    fractions = st.none() | st.floats(0, 1)
-    return st.builds(
-        Conversation,
-        system=st.lists(TEXTS, max_size=2).map(tuple),
-        messages=st.just(messages),
-        tools=st.builds(lambda functions, own: (*functions, *own), tools, own_tools),
-        tool_choice=st.none()
-        | st.sampled_from([ToolChoice("auto"), ToolChoice("none"), ToolChoice("required"), ToolChoice("one", "f")]),
-        reasoning=st.none()
-        | st.builds(Reasoning, effort=st.sampled_from(["low", "medium", "high"]), shows=st.none() | st.booleans()),
-        output=st.none() | st.builds(OutputFormat, schema=schemas),
-        max_tokens=st.none() | st.integers(1, 65_536),
-        temperature=fractions,
-        top_p=fractions,
-        top_k=st.none() | st.integers(1, 100),
-        stop=st.lists(SOME_WORDS, max_size=5).map(tuple),
-        seed=st.none() | st.integers(-(2**31), 2**31 - 1),
-        presence_penalty=fractions,
-        frequency_penalty=fractions,
-        service_tier=st.none() | st.sampled_from(["standard", "flex", "priority"]),
-    )
+    conversation = draw(OPTIONS)
+    conversation.messages = tuple(messages)
+    return conversation

@@ -16,6 +16,7 @@ from hypereal.wire.base import Answer, Garbage, Usage
 from hypereal.wire.fields import IMAGE_TOKENS
 from hypereal.wire.gemini import GeminiDialect, GeminiStream
 from tests.wire.gemini.asking import STREAM, WITH_EVENTS, accepted, body_of, chunk, compact, event
+from tests.wire.gemini.canonical import PATIENT
 from tests.wire.test_parsing import JSON_VALUES, nested
 
 COUNTED = {
@@ -140,6 +141,7 @@ def test_what_is_no_answer_is_garbage(body: bytes) -> None:
         READ(body)
 
 
+@PATIENT
 @given(JSON_VALUES)
 def test_no_answer_is_a_crash(value: Any) -> None:
     with contextlib.suppress(Garbage):
@@ -246,6 +248,7 @@ class TestForms:
         assert GeminiStream(as_array=True).close(b"", Answer(), Usage(), Micro(0)) == b"[]"
 
 
+@PATIENT
 @given(st.binary(max_size=60), st.integers(0, 3))
 def test_no_stream_is_a_crash(noise: bytes, place: int) -> None:
     payload = b"".join(map(event, TOLD[:place])) + b"data: " + noise + b"\n\n" + event(LAST)

@@ -87,7 +87,9 @@ def test_what_bears_no_seal_stays_byte_for_byte() -> None:
     native = b'{"text" : "a",  "thoughtSignature":"x==" , "n": 1.0}'
     sealed = b'{"text":"b","thoughtSignature":"' + FOREIGN.encode() + b'"}'
     body = b'{"contents":[{"role":"model","parts":[' + native + b"," + sealed + b"]}]}"
-    sent = built(accepted(body))
+    envelope = accepted(body)
+    sent = built(envelope)
+    assert envelope.dropped == ("thinking",)
     assert native in sent
     assert SEAL.encode() not in sent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -33,8 +34,8 @@ from hypereal.wire.gemini import GeminiCodec
 from hypereal.wire.gemini.signatures import UNSIGNED
 from hypereal.wire.opaque import SEAL, seal
 from tests.wire.gemini.asking import AIM, MODEL, STREAM, WITH_EVENTS, accepted, body_of, chunk, compact, event
-from tests.wire.gemini.canonical import REPLIES, conversations
-from tests.wire.test_parsing import nested
+from tests.wire.gemini.canonical import PATIENT, REPLIES, conversations
+from tests.wire.test_parsing import JSON_VALUES, nested
 
 CODEC = GeminiCodec()
 EVENTS = accepted(body_of(), WITH_EVENTS, STREAM)
@@ -133,7 +134,10 @@ class TestReading:
             ),
             ([{"fileData": {"fileUri": "https://x/a.wav"}}], (Media(kind="audio", url="https://x/a.wav"),)),
             ([{"inlineData": {}}, {"fileData": {}}], (Media(kind="file", data=""), Media(kind="file", url=""))),
-            ([{"thoughtSignature": "s"}, {}], (Thinking(opaque=Opaque("gemini", "s")),)),
+            (
+                [{"thoughtSignature": "s"}, {}, {"text": None, "functionCall": None}],
+                (Thinking(opaque=Opaque("gemini", "s")),),
+            ),
             (
                 [{"text": "a"}, {"codeExecutionResult": {"output": "1"}, "thoughtSignature": "s"}, {"text": "b"}],
                 (
@@ -342,12 +346,23 @@ class TestWriting:
         assert json.loads(broken)[0]["error"]["message"] == "Oh no"
 
 
+@PATIENT
+@given(st.lists(JSON_VALUES, max_size=2), JSON_VALUES)
+def test_no_part_is_a_crash(parts: list[Any], value: Any) -> None:
+    kinds = ("text", "functionCall", "inlineData", "fileData", "x")
+    body = chunk(*parts, *({kind: value} for kind in kinds), finish="STOP")
+    with contextlib.suppress(Garbage):
+        assert isinstance(CODEC.read_reply(compact(body)), Reply)
+
+
+@PATIENT
 @given(REPLIES)
 def test_a_whole_answer_is_read_back_as_it_was(reply: Reply) -> None:
     assert reply.usage is not None
     assert CODEC.read_reply(CODEC.write_reply(reply, WHOLE, reply.usage)) == reply
 
 
+@PATIENT
 @given(REPLIES)
 def test_a_stream_is_read_back_as_the_answer_it_was(reply: Reply) -> None:
     assert reply.usage is not None
@@ -355,6 +370,7 @@ def test_a_stream_is_read_back_as_the_answer_it_was(reply: Reply) -> None:
     assert read_stream(stream) == reply
 
 
+@PATIENT
 @given(REPLIES, st.randoms(use_true_random=False))
 def test_a_stream_in_pieces_is_the_same_answer(reply: Reply, random: Any) -> None:
     assert reply.usage is not None
@@ -368,6 +384,7 @@ def test_a_stream_in_pieces_is_the_same_answer(reply: Reply, random: Any) -> Non
     assert read_stream(write_stream(events, reply.usage)) == reply
 
 
+@PATIENT
 @given(conversations())
 def test_a_conversation_is_read_back_as_it_was(conversation: Conversation) -> None:
     body = CODEC.write_request(conversation, AIM)

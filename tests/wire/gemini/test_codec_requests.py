@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
 from hypereal.wire.codec import Codec
@@ -32,7 +35,11 @@ from hypereal.wire.gemini import GeminiCodec
 from hypereal.wire.gemini.signatures import UNSIGNED
 from hypereal.wire.opaque import seal
 from tests.wire.gemini.asking import AIM, OLDER_AIM, raw_fields
+from tests.wire.gemini.canonical import PATIENT
+from tests.wire.test_parsing import JSON_VALUES
 
+FIELDS = ("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier", "stream", "x")
+PARTS = ("text", "functionCall", "functionResponse", "inlineData", "fileData", "parts", "role", "functionDeclarations")
 CODEC: Codec = GeminiCodec()
 OWN = Opaque("gemini", "own==")
 THEIRS = Opaque("anthropic", "theirs", "t1")
@@ -367,6 +374,13 @@ class TestReading:
     def test_what_is_not_unicode_is_refused(self, name: str, raw: bytes) -> None:
         with pytest.raises(InvalidRequest, match=name):
             CODEC.read_request({"contents" if name == "contents" else "tools": msgspec.Raw(raw)})
+
+    @PATIENT
+    @given(st.sampled_from(FIELDS), st.sampled_from(PARTS), JSON_VALUES)
+    def test_no_value_of_a_field_is_a_crash(self, field: str, part: str, value: Any) -> None:
+        for fields in ({field: value}, {field: {part: value}}, {"contents": [{"parts": [{part: value}]}]}):
+            with contextlib.suppress(InvalidRequest):
+                assert isinstance(read(**fields), Conversation)
 
     def test_a_schema_of_any_depth_is_no_crash(self) -> None:
         def declared(depth: int) -> dict[str, msgspec.Raw]:

@@ -27,6 +27,7 @@ from tests.wire.gemini.asking import (
     raw_fields,
     refused,
 )
+from tests.wire.gemini.canonical import PATIENT
 from tests.wire.test_parsing import JSON_VALUES, nested
 
 
@@ -159,6 +160,7 @@ def test_the_shape_of_chat_completions_is_recognised() -> None:
     assert not speaks_openai(raw_fields({}))
 
 
+@PATIENT
 @given(st.dictionaries(st.sampled_from(["contents", "generationConfig", "systemInstruction", "model"]), JSON_VALUES))
 def test_nothing_in_a_request_is_a_crash(fields: dict[str, Any]) -> None:
     assert isinstance(parse(json.dumps(fields).encode(), BARE, EITHER), Envelope | HyperealError)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hypereal.kit.sse import event_data
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign
 from hypereal.wire.fields import IMAGE_TOKENS, LIKELY_BYTES_PER_TOKEN
@@ -126,6 +127,13 @@ def read_chunk(data: bytes) -> Chunk | BareChunk:
             raise Garbage(str(exc)) from exc
     except UNREADABLE as exc:
         raise Garbage(str(exc)) from exc
+
+
+def chunk_data(event: bytes) -> bytes:
+    """The JSON in one event; nothing for an event without any. Google writes one line, and ends it with CRLF."""
+    if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 3:
+        return event[6:].rstrip()
+    return (event_data(event) or b"").strip()
 
 
 def usage_fields(chunk: Chunk | BareChunk) -> UsageFields | None:

@@ -41,6 +41,7 @@ class GeminiCount(GeminiDialect):
         request, envelope.dropped = without_refused(given, drop | {WRAPPED}, rename)
         if SEAL_IN_JSON in envelope.body:
             request["contents"] = without_seals(request, model)
+            envelope.dropped += ("thinking",)
         if WRAPPED not in drop and request.keys() != {"contents"}:
             return _encode({WRAPPED: {"model": f"models/{model}", **request}})
         return _encode(request)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from hypereal.kit.sse import event_data
-from hypereal.wire.base import Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Stop, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
 from hypereal.wire.gemini.chunks import (
@@ -15,6 +13,7 @@ from hypereal.wire.gemini.chunks import (
     Chunk,
     FunctionCall,
     Part,
+    chunk_data,
     error_text,
     foreign_block,
     raw_part,
@@ -23,7 +22,8 @@ from hypereal.wire.gemini.chunks import (
 )
 from hypereal.wire.gemini.media import inline_media, linked_media
 from hypereal.wire.gemini.signatures import NAME, UNSIGNED
-from hypereal.wire.gemini.usage import to_usage
+from hypereal.wire.gemini.spelling import spelled
+from hypereal.wire.gemini.usage import UsageFields, to_usage
 
 _STOPS: dict[str, Stop] = {"MAX_TOKENS": "length", "CONTINUATION": "pause", **dict.fromkeys(REFUSALS, "refusal")}
 _BROKEN = frozenset(
@@ -55,11 +55,11 @@ class GeminiReader:
         self._open: type[Text | Thinking] | None = None
         self._calls = 0
         self._stop: Stop | None = None
-        self._usage: Usage | None = None
+        self._counted: UsageFields | None = None
 
     def read(self, event: bytes) -> list[Event]:
-        data = event_data(event)
-        return self.read_chunk(data) if data and not data.isspace() else []
+        data = chunk_data(event)
+        return self.read_chunk(data) if data else []
 
     def read_chunk(self, data: bytes) -> list[Event]:
         """The same for the JSON of a chunk."""
@@ -81,7 +81,7 @@ class GeminiReader:
             return []
         events: list[Event] = []
         self._close(events)
-        return [*events, Finished(self._stop, None, self._usage)]
+        return [*events, Finished(self._stop, None, to_usage(self._counted))]
 
     def _fail(self, message: str) -> Failed:
         self._stop = None
@@ -89,8 +89,8 @@ class GeminiReader:
 
     def _note(self, chunk: Chunk | BareChunk) -> None:
         fields = usage_fields(chunk)
-        if fields is not None:
-            self._usage = to_usage(fields) or self._usage
+        if fields is not None and fields.counts_something:
+            self._counted = fields
         if chunk.is_blocked:
             self._stop = "refusal"
 
@@ -162,7 +162,7 @@ class GeminiReader:
             file = part.file_data
             block = linked_media(file.mime_type, file.file_uri or "", file.display_name)
         else:
-            block = foreign_block(raw, _decode_names(raw))
+            block = foreign_block(raw, spelled(_decode_names(raw)))
         if block is not None:
             self._close(events)
             self._index += 1

@@ -175,6 +175,7 @@ class GeminiDialect:
         fields, envelope.dropped = without_refused(envelope.fields, drop, rename)
         if SEAL_IN_JSON in envelope.body and "contents" in fields:
             fields["contents"] = without_seals(fields, model)
+            envelope.dropped += ("thinking",)
         return envelope.body if fields == envelope.fields else _encode(fields)
 
     def read_answer(self, body: bytes) -> Answer:

@@ -8,10 +8,10 @@ import msgspec
 
 from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro
-from hypereal.kit.sse import each_event, event_data, read_data
+from hypereal.kit.sse import each_event, read_data
 from hypereal.wire.base import Answer, Family, Garbage, Usage
 from hypereal.wire.families import render
-from hypereal.wire.gemini.chunks import error_text, generated_bytes, read_chunk
+from hypereal.wire.gemini.chunks import chunk_data, error_text, generated_bytes, read_chunk
 from hypereal.wire.gemini.framing import frames
 from hypereal.wire.gemini.spelling import UNREADABLE
 from hypereal.wire.gemini.usage import UsageFields, to_usage
@@ -79,8 +79,8 @@ class GeminiStream:
 
     def opening(self, payload: bytes) -> str | None:
         for event in each_event(payload):
-            data = event_data(event)
-            if data is None or not data.strip():
+            data = chunk_data(event)
+            if not data:
                 continue
             chunk = read_chunk(data)
             if chunk.error is not None:
@@ -101,7 +101,7 @@ class GeminiStream:
     def edit(self, event: bytes) -> bytes:
         if not self.rewrites_events:
             return event
-        data = event_data(event)
+        data = chunk_data(event)
         return self._frames.frame(data) if data else b""
 
     def read(self, kept: bytes, total_bytes: int) -> Answer:

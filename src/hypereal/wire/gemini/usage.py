@@ -16,21 +16,22 @@ class UsageFields(msgspec.Struct, gc=False, rename="camel"):
     thoughts_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
 
+    @property
+    def counts_something(self) -> bool:
+        return not (self.prompt_token_count is self.candidates_token_count is self.thoughts_token_count is None)
+
 
 def to_usage(fields: UsageFields | None) -> Usage | None:
     """Disjoint kinds; None when nothing was counted, which is not the same as zero."""
-    if fields is None:
+    if fields is None or not fields.counts_something:
         return None
-    counts = fields.prompt_token_count, fields.candidates_token_count, fields.thoughts_token_count
-    if counts == (None, None, None):
-        return None
-    prompt, output, reasoning = (max(count or 0, 0) for count in counts)
+    prompt = max(fields.prompt_token_count or 0, 0)
     cached = min(max(fields.cached_content_token_count or 0, 0), prompt)
     return Usage(
         input=prompt - cached + max(fields.tool_use_prompt_token_count or 0, 0),
         cache_read=cached,
-        output=output,
-        reasoning=reasoning,
+        output=max(fields.candidates_token_count or 0, 0),
+        reasoning=max(fields.thoughts_token_count or 0, 0),
     )
 
 
