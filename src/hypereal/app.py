@@ -202,6 +202,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     watch = Watch(asyncio.get_running_loop())
     stack.callback(watch.close)
     tokens = GoogleTokens()
+    await tokens.refresh(source.current.upstreams)  # so that the first request finds them
     background.run(tokens.run(lambda: source.current.upstreams))
     routes = Routes(client, make_adapters(tokens))
     history = History(engine, retention_days=settings.response_retention_days)

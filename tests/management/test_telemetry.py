@@ -47,6 +47,8 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
         ("Incorrect API key provided: sk-proj-abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnop"),
         ("gsk_abcdefghijklmnopqrstuvwxyz failed", "abcdefghijklmnop"),
         ("AIzaSyA1234567890123456789012345678901", "SyA1234567890"),
+        ("the key ABSKQmVkcm9ja0FQSUtleS1leGFtcGxl", "QmVkcm9ja0FQ"),
+        ("got ya29.c0ASRK0GbTxwAbCdEfGhIj", "c0ASRK0GbTxw"),
         ("postgresql://app:hunter2@db.internal/x", "hunter2"),
     ],
 )

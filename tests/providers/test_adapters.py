@@ -129,7 +129,7 @@ def test_what_needs_no_preparation_is_sent_as_it_is(name: str) -> None:
 def test_each_kind_and_format_has_its_first_providers_path_below_the_base_url() -> None:
     paths = {
         (kind, dialect): address_of("openai", target(), kind, dialect=dialect).path.removeprefix("/v1/")
-        for kind in Kind
+        for kind in OPENAI_FORMATS
         for dialect in OPENAI_FORMATS[kind]
     }
     assert paths == {

@@ -39,6 +39,9 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Providers' keys: OpenAI and those that copied its prefix, Google, Groq, xAI.
     (re.compile(r"\b(sk|pk|rk|gsk|xai)[-_][A-Za-z0-9_-]{16,}"), rf"\1-{MASK}"),
     (re.compile(r"\bAIza[A-Za-z0-9_-]{20,}"), f"AIza{MASK}"),
+    # API keys of Bedrock, access tokens of Google Cloud.
+    (re.compile(r"\bABSK[A-Za-z0-9+/=-]{16,}"), f"ABSK{MASK}"),
+    (re.compile(r"\bya29\.[A-Za-z0-9._-]{16,}"), f"ya29.{MASK}"),
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
     (
         re.compile(r"([?&](?:key|api[_-]?key|access_token|token|signature|sig)=)[^&\s\"'#]+", re.IGNORECASE),
