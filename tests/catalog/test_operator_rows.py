@@ -46,6 +46,12 @@ def test_an_operator_may_say_where_a_price_comes_from(tmp_path: Path) -> None:
     assert model_of(over_shipped(text, tmp_path), "gpt-5").price.provenance == "public list"
 
 
+def test_an_operator_prices_an_hour_in_the_cache(tmp_path: Path) -> None:
+    text = '[[models]]\nid = "claude-haiku-4-5"\nprice = { cache_write_1h = "1.10" }\n'
+    price = model_of(over_shipped(text, tmp_path), "claude-haiku-4-5").price
+    assert (price.cache_write, price.cache_write_1h) == (75_000_000, 110_000_000)
+
+
 def test_a_key_in_the_environment_makes_an_upstream_live(tmp_path: Path) -> None:
     catalogue = over_shipped("", tmp_path, {"OPENAI_API_KEY": " sk-test \n", "GROQ_API_KEY": " "})
     assert [upstream.id for upstream in catalogue.upstreams] == ["openai"]
