@@ -149,7 +149,9 @@ async def test_calls_signatures_and_results_go_round(http: httpx2.AsyncClient) -
     for signature, status in [
         ("AAAA", 400),
         (calls[0]["thoughtSignature"][:-4] + "AAAA", 400),
+        (calls[0]["thoughtSignature"].replace("+", "-").replace("/", "_"), 200),
         ("skip_thought_signature_validator", 200),
+        (5, 400),
     ]:
         talk[1] = {"role": "model", "parts": [{**calls[0], "thoughtSignature": signature}, calls[1]]}
         answer = await post(http, talk, tools=[WEATHER])

@@ -49,7 +49,10 @@ _CREATED = 1_735_689_600  # 2025-01-01: when the models of this sandbox say that
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """`chunks_per_second` is the pace of streams, 0 for no pace; `models` is what `GET /v1/models` lists."""
+    """`chunks_per_second` is the pace of streams, 0 for no pace; `models` is what `GET /v1/models` lists.
+
+    `scenarios` are played before the sandbox makes an answer of its own.
+    """
 
     chunks_per_second: float = 40.0
     models: tuple[str, ...] = MODELS

@@ -121,12 +121,20 @@ def _named(part: Part, name: str, other: str) -> Part | None:
 def _check(part: Part, where: str) -> None:
     """Whether a part holds something, and whether its signature is one that this sandbox gave."""
     signature = field(part, "thoughtSignature", "thought_signature")
-    if signature is not None and signature not in _FREE_PASSES and unseal(THOUGHT, signature) is None:
+    if signature is not None and not _is_own(signature):
         raise BadRequest("Corrupted thought signature.")
     if _HELD.isdisjoint(part):
         raise BadRequest(
             f"* GenerateContentRequest.{where}.data: required oneof field 'data' must have one initialized field"
         )
+
+
+def _is_own(signature: object) -> bool:
+    if not isinstance(signature, str):
+        return False
+    # JSON of Google's reads bytes in either alphabet of base64, and its own client sends the one for URLs.
+    plain = signature.replace("-", "+").replace("_", "/")
+    return signature in _FREE_PASSES or unseal(THOUGHT, plain) is not None
 
 
 def _result(result: Part) -> Turn:
