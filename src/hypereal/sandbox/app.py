@@ -14,6 +14,7 @@ import msgspec
 
 from hypereal.sandbox import anthropic_request, gemini_request, responses_request
 from hypereal.sandbox.answers import (
+    REPLY_TOKENS,
     Answer,
     Request,
     answer_choices,
@@ -293,7 +294,7 @@ def _check_version(exchange: Exchange) -> None:
 def _prompt_length(request: Request) -> int:
     if request.blocks is None:
         return len(prompt_tokens(request))
-    return sum(block.tokens for block in request.blocks)
+    return sum(block.tokens for block in request.blocks) + REPLY_TOKENS
 
 
 def _digest(raw: bytes) -> str:
