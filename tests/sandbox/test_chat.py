@@ -140,6 +140,23 @@ async def test_reasoning_models_think(sdk: AsyncOpenAI, effort: str, least: int)
     assert plain.usage.completion_tokens_details.reasoning_tokens == 0
 
 
+async def test_thoughts_are_shown_to_who_asks_for_an_effort(http: httpx2.AsyncClient) -> None:
+    messages = [{"role": "user", "content": "Count to 3"}]
+    body: Any = {"model": "m", "messages": messages, "reasoning_effort": "low"}
+    whole = (await http.post("/v1/chat/completions", json=body)).json()
+    thinking = whole["choices"][0]["message"]["reasoning_content"]
+    assert "Count to 3" in thinking
+    assert whole["usage"]["completion_tokens_details"]["reasoning_tokens"] >= 64
+    streamed = (await http.post("/v1/chat/completions", json={**body, "stream": True})).text
+    deltas = [json.loads(event.removeprefix("data: "))["choices"][0]["delta"] for event in streamed.split("\n\n")[:-2]]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == thinking
+    quiet = (await http.post("/v1/chat/completions", json={**body, "reasoning_effort": "none"})).json()
+    assert "reasoning_content" not in quiet["choices"][0]["message"]
+    hidden = (await http.post("/v1/chat/completions", json={"model": "gpt-5", "messages": messages})).json()
+    assert "reasoning_content" not in hidden["choices"][0]["message"]
+    assert hidden["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
+
+
 async def test_a_long_prefix_is_cached_the_second_time(sdk: AsyncOpenAI) -> None:
     text = " ".join(f"word{number}" for number in range(1500))
     first = await ask(sdk, text)

@@ -23,7 +23,7 @@ from hypereal.sandbox.tools import Offer, Tool, ToolCall, decide
 _REASONING = re.compile(r"thinking|reason|codex|gpt-5|(?:^|[/\-_.])(?:o[1345]|r1)(?:[\-_.:]|$)", re.IGNORECASE)
 _REASONING_TOKENS = {"none": 0, "minimal": 16, "low": 64, "medium": 192, "high": 512, "xhigh": 1024, "max": 1024}
 _MESSAGE_TOKENS = 4  # what OpenAI's counting guide adds for each message, and 3 for the reply's start
-_REPLY_TOKENS = 3
+REPLY_TOKENS = 3
 _MEDIA_TOKENS = {"image": 255, "audio": 128, "video": 1024, "file": 512}
 
 
@@ -253,7 +253,7 @@ def prompt_tokens(request: Request) -> list[str]:
         found += ["\0"] * (_MESSAGE_TOKENS - 1) + [turn.role] + tokens.split(turn.text)
         for media in turn.media:
             found += [media.describe()] * media_tokens(media.kind)
-    return found + ["\0"] * _REPLY_TOKENS
+    return found + ["\0"] * REPLY_TOKENS
 
 
 def media_tokens(kind: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from hypereal.sandbox import anthropic_request, responses_request
+from hypereal.sandbox import anthropic_request, gemini_request, responses_request
 from hypereal.sandbox.answers import (
+    REPLY_TOKENS,
     Answer,
     Request,
     answer_choices,
@@ -27,7 +29,8 @@ from hypereal.sandbox.delivery import Script, fail_first, refuse, send_json, sen
 from hypereal.sandbox.embeddings import embeddings_body, read_inputs
 from hypereal.sandbox.exchange import ClientGone, Exchange, Receive, Scope, Send
 from hypereal.sandbox.faults import FaultMemory, Faults, read_faults
-from hypereal.sandbox.formats import ANTHROPIC, CHAT, COMPACTION, RESPONSES, Format
+from hypereal.sandbox.formats import ANTHROPIC, CHAT, COMPACTION, RESPONSES, Format, gemini
+from hypereal.sandbox.gemini_format import GEMINI
 from hypereal.sandbox.grammar import Event, Grammar
 from hypereal.sandbox.prompt_cache import BreakpointCache, Cached, PrefixCache
 from hypereal.sandbox.request import BadRequest, read_model, read_sampling
@@ -39,12 +42,18 @@ from hypereal.sandbox.tools import Offer
 MODELS = ("sandbox", "sandbox:fast", "sandbox:slow", "sandbox-thinking", "text-embedding-3-small")
 
 _MODEL_RATES: dict[str, float | None] = {":slow": 5.0, ":fast": 1000.0, ":instant": None}
+_GEMINI_PATH = re.compile(
+    r"/v1(?:beta|alpha)?/(?:models|tunedModels)/(?P<model>.+):(?P<method>generateContent|streamGenerateContent|countTokens)"
+)
 _CREATED = 1_735_689_600  # 2025-01-01: when the models of this sandbox say that they were made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """`chunks_per_second` is the pace of streams, 0 for no pace; `models` is what `GET /v1/models` lists."""
+    """`chunks_per_second` is the pace of streams, 0 for no pace; `models` is what `GET /v1/models` lists.
+
+    `scenarios` are played before the sandbox makes an answer of its own.
+    """
 
     chunks_per_second: float = 40.0
     models: tuple[str, ...] = MODELS
@@ -104,6 +113,11 @@ class Sandbox:
         route = self._routes.get(exchange.path)
         if route is not None:
             return route
+        called = _GEMINI_PATH.fullmatch(exchange.path)
+        if called is not None:
+            return self._gemini_route(called["model"], called["method"], exchange)
+        if exchange.path == "/v1beta/models":
+            return Route("GET", self._gemini_models, GEMINI)
         if exchange.path.startswith("/v1/models/"):
             return Route("GET", self._model)
         return Route(exchange.method, _unknown)
@@ -123,6 +137,28 @@ class Sandbox:
             return {"object": "response.input_tokens", "input_tokens": count}
 
         await self._count(RESPONSES.grammar, responses_request.read_count, body, exchange)
+
+    def _gemini_route(self, model: str, method: str, exchange: Exchange) -> Route:
+        if method == "countTokens":
+            return Route("POST", partial(self._count_gemini, model), GEMINI)
+        stream = method == "streamGenerateContent"
+        is_array = stream and "alt=sse" not in exchange.query.split("&")
+        form = gemini(model, stream=stream, is_array=is_array)
+        return Route("POST", partial(self._generate, form, form.read), GEMINI)
+
+    async def _count_gemini(self, model: str, exchange: Exchange) -> None:
+        def body(count: int) -> Event:
+            return {"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]}
+
+        await self._count(GEMINI, partial(gemini_request.read_count, model), body, exchange)
+
+    async def _gemini_models(self, exchange: Exchange) -> None:
+        methods = ["generateContent", "countTokens"]
+        rows = [
+            {"name": f"models/{model}", "displayName": model, "supportedGenerationMethods": methods}
+            for model in self._config.models
+        ]
+        await send_json(exchange, 200, {"models": rows})
 
     async def _generate(self, form: Format, read: Read, exchange: Exchange) -> None:
         """Read, fail or answer: the way of every format."""
@@ -258,7 +294,7 @@ def _check_version(exchange: Exchange) -> None:
 def _prompt_length(request: Request) -> int:
     if request.blocks is None:
         return len(prompt_tokens(request))
-    return sum(block.tokens for block in request.blocks)
+    return sum(block.tokens for block in request.blocks) + REPLY_TOKENS
 
 
 def _digest(raw: bytes) -> str:

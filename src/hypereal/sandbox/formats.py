@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from hypereal.sandbox.answers import Answer, Request
@@ -12,6 +13,8 @@ from hypereal.sandbox.anthropic_format import anthropic_body, anthropic_events
 from hypereal.sandbox.anthropic_request import read_anthropic
 from hypereal.sandbox.chat_format import OPENAI, chat_body, chat_chunks
 from hypereal.sandbox.chat_request import read_chat
+from hypereal.sandbox.gemini_format import GEMINI, GEMINI_ARRAY, gemini_body, gemini_chunks
+from hypereal.sandbox.gemini_request import read_gemini
 from hypereal.sandbox.grammar import Event, Grammar
 from hypereal.sandbox.request import BadRequest
 from hypereal.sandbox.responses_format import RESPONSES as RESPONSES_GRAMMAR
@@ -40,3 +43,9 @@ RESPONSES = Format(
     failure=responses_failure,
 )
 COMPACTION = replace(RESPONSES, read=read_compact, body=compact_body)
+
+
+def gemini(model: str, *, stream: bool, is_array: bool) -> Format:
+    """Gemini's format for a request whose path names the model and whether it streams."""
+    grammar = GEMINI_ARRAY if is_array else GEMINI
+    return Format(grammar=grammar, read=partial(read_gemini, model, stream), body=gemini_body, events=gemini_chunks)
