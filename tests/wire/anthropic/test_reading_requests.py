@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
@@ -45,7 +45,7 @@ def blocks_of(*content: Any, role: str = "user") -> tuple[Block, ...]:
     return message.blocks
 
 
-CLAUDE_CODE = {
+CLAUDE_CODE: dict[str, Any] = {
     "stream": True,
     "system": [
         {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.329.abc"},
@@ -78,7 +78,7 @@ def test_what_claude_code_sends_is_read_whole() -> None:
             ForeignTool(
                 origin="anthropic",
                 kind="web_search_20250305",
-                raw=json.dumps(CLAUDE_CODE["tools"][2]).encode(),  # type: ignore[index]
+                raw=json.dumps(CLAUDE_CODE["tools"][2]).encode(),
             ),
         ),
         reasoning=Reasoning(is_adaptive=True, effort="high", shows=False),
@@ -179,7 +179,7 @@ def test_what_is_not_known_is_named_and_what_matters_to_nobody_else_is_not() -> 
 @pytest.mark.parametrize("name", ["output_format", "output_config"])
 def test_an_output_of_a_schema_in_both_spellings(name: str) -> None:
     wanted = {"type": "json_schema", "schema": {"type": "object"}}
-    fields = {name: wanted if name == "output_format" else {"format": wanted}}
+    fields: dict[str, Any] = {name: wanted if name == "output_format" else {"format": wanted}}
     assert read(**fields).output == OutputFormat(schema={"type": "object"})
 
 
@@ -313,6 +313,7 @@ def test_results_within_results_without_end_are_refused() -> None:
         read(bomb)
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["messages", "system", "tools", "tool_choice", "thinking", "output_config", "metadata", "x"]),
