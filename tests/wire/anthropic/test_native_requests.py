@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
@@ -143,6 +143,7 @@ def test_a_count_needs_no_limit_and_sends_no_field_that_the_count_refuses() -> N
     assert sent == {"model": "claude", "messages": SAID, "tools": [], "thinking": {"type": "disabled"}}
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["model", "messages", "max_tokens", "stream", "metadata", "intent", "system", "x"]),

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
 from hypereal.wire.anthropic.thinking import read_redacted, with_call_tokens
 from hypereal.wire.base import Garbage, Usage
-from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Text, Thinking, ToolCall
+from hypereal.wire.conversation import Block, Foreign, Media, Opaque, Reply, Text, Thinking, ToolCall
 from hypereal.wire.events import (
     BlockStarted,
     BlockStopped,
@@ -61,7 +61,7 @@ def read(stream: bytes) -> list[Event]:
 
 def known_again(reply: Reply) -> Reply:
     """A reply as a client's next request tells it: the tokens of calls put back, those of others unsealed."""
-    blocks = []
+    blocks: list[Block] = []
     for one in reply.blocks:
         if isinstance(one, Thinking) and one.opaque is not None:
             redacted = read_redacted(one.opaque.data).opaque
@@ -79,12 +79,14 @@ def data_of(stream: bytes) -> Iterator[dict[str, Any]]:
             yield json.loads(line[6:])
 
 
+@settings(deadline=None, max_examples=60)
 @given(REPLIES)
 def test_a_reply_that_is_written_and_read_is_the_same(reply: Reply) -> None:
     assert reply.usage is not None
     assert known_again(CODEC.read_reply(CODEC.write_reply(reply, ENVELOPE, reply.usage))) == reply
 
 
+@settings(deadline=None, max_examples=60)
 @given(REPLIES)
 def test_a_stream_that_is_written_and_read_folds_to_the_same(reply: Reply) -> None:
     again = fold(read(written(unfold(reply), reply.usage)))
@@ -92,6 +94,7 @@ def test_a_stream_that_is_written_and_read_folds_to_the_same(reply: Reply) -> No
     assert known_again(again) == reply
 
 
+@settings(deadline=None, max_examples=60)
 @given(REPLIES, st.randoms(use_true_random=False))
 def test_overlapping_blocks_are_told_one_after_another(reply: Reply, random: Any) -> None:
     lives: dict[int, list[Event]] = {}
@@ -112,7 +115,7 @@ def test_overlapping_blocks_are_told_one_after_another(reply: Reply, random: Any
     assert known_again(again) == reply
 
 
-WHOLE_BLOCKS = [
+WHOLE_BLOCKS: list[dict[str, Any]] = [
     {"type": "text", "text": "Hello", "citations": None},
     {"type": "thinking", "thinking": "hmm", "signature": "c2ln"},
     {"type": "thinking", "thinking": "", "signature": "c2ln"},

@@ -144,7 +144,8 @@ class AnthropicMessages:
             raise InvalidRequest("model: Field required", param="model")
         if "messages" not in fields:
             raise InvalidRequest("messages: Field required", param="messages")
-        read_list(fields, "messages")
+        if bytes(memoryview(fields["messages"])[:2]) != b"[{":  # what is inside is the upstream's business
+            read_list(fields, "messages")
         limit = read_integer(fields, "max_tokens", 1) if self.needs_limit else None
         if self.needs_limit and limit is None:
             raise InvalidRequest("max_tokens: Field required", param="max_tokens")

@@ -86,7 +86,7 @@ def _shown(thinking: dict[str, Any], reasoning: Reasoning) -> dict[str, Any]:
 def _effort(reasoning: Reasoning) -> str | None:
     if reasoning.effort is None and reasoning.budget_tokens is not None:
         return effort_of(reasoning.budget_tokens)
-    effort = "low" if reasoning.effort in ("minimal", "none") else reasoning.effort
+    effort = "low" if reasoning.effort == "minimal" else reasoning.effort
     return effort if effort in EFFORTS else None
 
 
@@ -99,7 +99,7 @@ def write_reasoning(
     """
     if reasoning is None:
         return None, None, False
-    if not reasoning.is_enabled:
+    if not reasoning.is_enabled or reasoning.effort == "none":
         return {"type": "disabled"}, None, False
     if aim.thinks_adaptively:
         if reasoning.budget_tokens is not None and reasoning.budget_tokens < 1:
