@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypereal.wire.conversation import Conversation, ForeignTool, Reply, Text, Tool, ToolCall
@@ -37,6 +37,7 @@ def test_a_tool_without_a_grammar_says_nothing_of_one(grammar: object) -> None:
     assert as_function(Tool(name="t", description="d", is_custom=True, grammar=grammar)).description == "d"
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_what_is_wrapped_is_unwrapped(text: str) -> None:
     assert unwrap(wrap(text)) == text
@@ -47,6 +48,7 @@ def test_arguments_of_another_shape_are_the_input(arguments: str) -> None:
     assert unwrap(arguments) == arguments
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_calls_of_custom_tools_are_mapped_back(text: str) -> None:
     call = ToolCall(id="c", name="patch", arguments=wrap(text))

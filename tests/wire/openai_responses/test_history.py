@@ -37,13 +37,7 @@ def test_input_that_is_no_list_is_refused() -> None:
 
 def test_a_response_goes_on_from_what_was_stored() -> None:
     asked = {"role": "user", "content": "first"}
-    call = {
-        "type": "function_call",
-        "id": "fc_1",
-        "status": "completed",
-        "call_id": "c",
-        "name": "f",
-    }
+    call = {"type": "function_call", "id": "fc_1", "status": "completed", "call_id": "c", "name": "f"}
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
     kept = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
     lost = {"type": "reasoning", "id": "rs_2", "summary": []}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Usage
@@ -12,6 +12,7 @@ from tests.wire.openai_responses.asking import CODEC, accepted, events_in, read_
 from tests.wire.openai_responses.values import conversations, replies, streams
 
 ENVELOPE = accepted(stream=True)
+without_deadline = settings(deadline=None)
 
 
 def written(events: list[Event], usage: Usage) -> bytes:
@@ -19,17 +20,20 @@ def written(events: list[Event], usage: Usage) -> bytes:
     return b"".join(map(writer.write, events)) + writer.end(usage, Micro(0))
 
 
+@without_deadline
 @given(conversations)
 def test_a_request_says_what_was_asked(conversation: Conversation) -> None:
     assert read_back(conversation) == conversation
 
 
+@without_deadline
 @given(replies)
 def test_an_answer_says_what_was_answered(reply: Reply) -> None:
     assert reply.usage is not None
     assert CODEC.read_reply(CODEC.write_reply(reply, ENVELOPE, reply.usage)) == reply
 
 
+@without_deadline
 @given(replies)
 def test_a_stream_amounts_to_the_whole_answer(reply: Reply) -> None:
     assert reply.usage is not None
@@ -39,6 +43,7 @@ def test_a_stream_amounts_to_the_whole_answer(reply: Reply) -> None:
     assert fold(read_events(payload)) == CODEC.read_reply(whole)
 
 
+@without_deadline
 @given(streams())
 def test_a_stream_in_pieces_amounts_to_the_same(stream: tuple[list[Event], Usage]) -> None:
     events, usage = stream
