@@ -110,6 +110,15 @@ def test_a_token_of_another_format_comes_home() -> None:
     )
 
 
+def test_reasoning_that_leads_to_nothing_is_left_out() -> None:
+    """What Codex sends after two attempts that broke off."""
+    lost = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "gAAA"}
+    assert messages_of(USER, lost, lost) == (Message("user", (Text("Hi"),)),)
+    conversation = conversation_of(input=[USER, lost, {"role": "assistant", "content": "x"}, lost, USER])
+    assert [len(message.blocks) for message in conversation.messages] == [1, 2, 1]
+    assert conversation.dropped == ("reasoning",)
+
+
 def test_files_are_read() -> None:
     content = [
         {"type": "input_image", "image_url": "data:image/png;base64,QUJD", "detail": "high"},

@@ -110,9 +110,8 @@ files = (
 )
 shown = st.lists(texts | images, max_size=3).map(tuple)
 results = st.builds(ToolResult, call_id=NAMES, content=shown, is_custom=st.booleans())
-said = st.lists(
-    texts | calls | foreign | st.builds(Thinking, text=st.just("") | WORDS, opaque=tokens), min_size=1, max_size=4
-)
+kept = st.builds(Thinking, text=st.just("") | WORDS, opaque=tokens)
+said = st.builds(lambda led, last: [*led, last], st.lists(texts | calls | foreign | kept, max_size=3), texts | calls)
 user_turns = st.lists(texts | files, min_size=1, max_size=3)
 result_turns = st.lists(results, min_size=1, max_size=3)
 
