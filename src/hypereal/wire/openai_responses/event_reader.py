@@ -22,6 +22,8 @@ from hypereal.wire.openai_responses.native_stream import error_text
 from hypereal.wire.openai_responses.usage import ABSENT, is_absent, read_usage
 
 _DATA = b"data: "
+_TEXT_DELTA = b"event: response.output_text.delta\ndata: "
+_CALL_DELTA = b"event: response.function_call_arguments.delta\ndata: "
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -39,6 +41,14 @@ class _Event(msgspec.Struct, gc=False):
     code: Any = None
 
 
+class _More(msgspec.Struct, gc=False):
+    """What matters of the events that most of a stream consists of."""
+
+    delta: str
+    output_index: int = 0
+    content_index: int = 0
+
+
 class _Open(msgspec.Struct, gc=False):
     """A block that has begun: whether any of its text came, and the part of a summary that it is in."""
 
@@ -48,13 +58,14 @@ class _Open(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Event).decode
+_decode_more = msgspec.json.Decoder(_More).decode
 
 
 def _data(event: bytes) -> bytes | None:
     """The data of an event, found at once where it is one line, as it is in practice."""
     start = event.find(_DATA)
     if start >= 0 and event.find(b"\n", start) == len(event) - 2:
-        return event[start + 6 : -2]
+        return event[start + len(_DATA) : -2]
     return event_data(event)
 
 
@@ -88,6 +99,9 @@ class ResponsesReader:
             "response.refusal.delta": self._grow_text,
             "response.reasoning_summary_text.delta": self._grow_thinking,
             "response.reasoning_text.delta": self._grow_thinking,
+            # As the Open Responses specification spells the two.
+            "response.reasoning_summary.delta": self._grow_thinking,
+            "response.reasoning.delta": self._grow_thinking,
             "response.function_call_arguments.delta": self._grow_call,
             "response.custom_tool_call_input.delta": self._grow_call,
             "response.output_item.done": self._finish_item,
@@ -99,16 +113,31 @@ class ResponsesReader:
 
     def read(self, event: bytes) -> list[Event]:
         """Raises `Garbage` for an event that is not of this format."""
+        if event.startswith(_TEXT_DELTA):
+            more = self._more(event[len(_TEXT_DELTA) : -2])
+        elif event.startswith(_CALL_DELTA):
+            more = self._more(event[len(_CALL_DELTA) : -2])
+        else:
+            more = None
+        return [more] if more is not None else self._read(event)
+
+    def _more(self, data: bytes) -> Delta | None:
+        """The hot way: more of a text or a call that has begun. None for what the long way has to look at."""
+        try:
+            more = _decode_more(data)
+        except UNREADABLE:
+            return None
+        opened = self._open.get((more.output_index, more.content_index))
+        if opened is None or not opened.has_text:
+            return None
+        return Delta(opened.index, more.delta)
+
+    def _read(self, event: bytes) -> list[Event]:
         data = _data(event)
         if data is None or self._has_ended:
             return []
         try:
             read = _decode(data)
-            # The hottest way: more of a text that has begun.
-            if read.type == "response.output_text.delta" and isinstance(read.delta, str):
-                opened = self._open.get((read.output_index, read.content_index))
-                if opened is not None and opened.has_text:
-                    return [Delta(opened.index, read.delta)]
             reader = self._readers.get(read.type)
             return list(reader(read)) if reader is not None else []
         except UNREADABLE as exc:
@@ -209,11 +238,13 @@ class ResponsesReader:
                 yield from self._tell_item(place, raw)
         for opened in self._open.values():
             yield BlockStopped(opened.index)
+        self._open.clear()
         self._has_ended = True
         stop = stop_of(response, calls=self._calls, refuses=self._refuses)
         yield Finished(stop, usage=read_usage(response.usage))
 
     def _fail(self, event: _Event) -> Iterator[Event]:
+        self._open.clear()
         self._has_ended = True
         error = event.error or _response(event).error or {"message": event.message, "code": event.code}
         yield Failed(error_text(error))

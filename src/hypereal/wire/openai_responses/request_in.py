@@ -16,6 +16,7 @@ from hypereal.wire.conversation import (
     Reasoning,
     Role,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolResult,
@@ -194,8 +195,20 @@ class _Turns:
         return block
 
     def messages(self) -> tuple[Message, ...]:
-        """The turns, and every call with the token that its origin wants back."""
-        return tuple(Message(role, tuple(map(self._signed, blocks))) for role, blocks in self._messages)
+        """The turns, and every call with the token that its origin wants back.
+
+        Reasoning that leads to nothing is left out: a client keeps it of an answer that broke off (Codex sends it
+        again with each new attempt), and no provider takes a turn that ends in it.
+        """
+        messages = []
+        for role, blocks in self._messages:
+            led = len(blocks)
+            while led and role == "assistant" and isinstance(blocks[led - 1], Thinking):
+                led -= 1
+                self.dropped.add("reasoning")
+            if led or not blocks:
+                messages.append(Message(role, tuple(map(self._signed, blocks[:led]))))
+        return tuple(messages)
 
 
 def _read_turns(fields: Fields) -> _Turns:
@@ -253,6 +266,7 @@ def _unsaid(fields: Fields) -> set[str]:
 def read_request(fields: Fields) -> Conversation:
     """What a client's body asks. Raises `InvalidRequest`."""
     turns = _read_turns(fields)
+    messages = turns.messages()
     instructions = read_text(fields, "instructions")
     tools = read_tools([*given_tools(fields), *turns.tools])
     choice, allowed, is_foreign_choice = read_choice(fields)
@@ -262,7 +276,7 @@ def read_request(fields: Fields) -> Conversation:
     dropped = _unsaid(fields) | turns.dropped | ({"tool_choice"} if is_foreign_choice else set())
     return Conversation(
         system=(*([Text(instructions)] if instructions else ()), *turns.system),
-        messages=turns.messages(),
+        messages=messages,
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=read_flag(fields, "parallel_tool_calls"),
