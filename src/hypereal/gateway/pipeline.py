@@ -271,7 +271,7 @@ class Pipeline:
 
     def _note_cache(self, plan: Plan, route: Route, bill: Bill) -> None:
         """Remember who holds the cache of a session that could also be served elsewhere."""
-        if plan.affinity_key is not None and (bill.usage.cache_read or bill.usage.cache_write):
+        if plan.affinity_key is not None and bill.usage.input != bill.usage.input_total:
             self._planner.affinity.note(plan.affinity_key, route.target.upstream.id)
 
     def _commit(self, call: Call) -> None:

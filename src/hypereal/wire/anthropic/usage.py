@@ -53,12 +53,15 @@ def merge(first: UsageFields | None, last: UsageFields | None) -> UsageFields | 
     return msgspec.structs.replace(first, **later)
 
 
-def _cache_writes(fields: UsageFields) -> int:
-    """All tokens written to the cache, whatever their time to live."""
-    if fields.cache_creation_input_tokens is not None:
-        return max(fields.cache_creation_input_tokens, 0)
+def _cache_writes(fields: UsageFields) -> tuple[int, int]:
+    """Tokens written to the cache, to be kept for minutes and for an hour. The total counts where the two differ."""
     tiers = fields.cache_creation or _CacheCreation()
-    return max(tiers.ephemeral_5m_input_tokens or 0, 0) + max(tiers.ephemeral_1h_input_tokens or 0, 0)
+    minutes, hour = max(tiers.ephemeral_5m_input_tokens or 0, 0), max(tiers.ephemeral_1h_input_tokens or 0, 0)
+    if fields.cache_creation_input_tokens is None:
+        return minutes, hour
+    total = max(fields.cache_creation_input_tokens, 0)
+    hour = min(hour, total)
+    return total - hour, hour
 
 
 def to_usage(fields: UsageFields | None) -> Usage | None:
@@ -67,11 +70,13 @@ def to_usage(fields: UsageFields | None) -> Usage | None:
         return None
     output = max(fields.output_tokens or 0, 0)
     details = fields.output_tokens_details or _OutputDetails()
+    minutes, hour = _cache_writes(fields)
     reasoning = min(max(details.thinking_tokens or 0, 0), output)
     return Usage(
         input=max(fields.input_tokens or 0, 0),
         cache_read=max(fields.cache_read_input_tokens or 0, 0),
-        cache_write=_cache_writes(fields),
+        cache_write=minutes,
+        cache_write_1h=hour,
         output=output - reasoning,
         reasoning=reasoning,
     )
@@ -81,10 +86,15 @@ def render_usage(usage: Usage) -> dict[str, Any]:
     """`usage` in Anthropic's shape."""
     shown: dict[str, Any] = {
         "input_tokens": usage.input,
-        "cache_creation_input_tokens": usage.cache_write,
+        "cache_creation_input_tokens": usage.cache_write + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,
         "output_tokens": usage.output_total,
     }
+    if usage.cache_write_1h:
+        shown["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        }
     if usage.reasoning:
         shown["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return shown

@@ -64,7 +64,10 @@ def render_usage(usage: Usage) -> dict[str, Any]:
     """The `usage` object of an answer."""
     return {
         "input_tokens": usage.input_total,
-        "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+        },
         "output_tokens": usage.output_total,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.input_total + usage.output_total,
