@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypereal.errors import UpstreamFailed
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
-from hypereal.wire.base import Garbage, Usage
+from hypereal.wire.base import Answer, Garbage, Usage
 from hypereal.wire.conversation import (
     Conversation,
     Foreign,
@@ -30,7 +29,7 @@ from hypereal.wire.conversation import (
     ToolResult,
 )
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started, fold, unfold
-from hypereal.wire.gemini import GeminiCodec
+from hypereal.wire.gemini import GeminiCodec, GeminiStream
 from hypereal.wire.gemini.signatures import UNSIGNED
 from hypereal.wire.opaque import SEAL, seal
 from tests.wire.gemini.asking import AIM, MODEL, STREAM, WITH_EVENTS, accepted, body_of, chunk, compact, event
@@ -329,21 +328,12 @@ class TestWriting:
         assert [part["functionCall"]["args"] for part in parts[:2]] == [{"a": 1}, {"b": 1}]
         assert parts[2:] == [{"text": "c"}, {"text": "d"}]
 
-    def test_a_failure_is_an_error_in_the_form_of_the_stream(self) -> None:
-        writer = CODEC.writer(EVENTS)
-        assert b'"Oh no"' in writer.write(Failed("Oh no"))
-        writer = CODEC.writer(ARRAY)
-        seen = writer.write(Started("r", "m")) + b"".join(map(writer.write, block(Text(""), "Hi")))
-        assert json.loads(seen + writer.write(Failed("Oh no")))[1]["error"]["message"] == "Oh no"
-
-    def test_a_stream_may_be_an_array(self) -> None:
-        writer = CODEC.writer(ARRAY)
-        assert writer.content_type == b"application/json"
-        told = [Started("r", "m"), *block(Text(""), "a", "b")]
-        seen = b"".join(writer.write(one) + writer.ping for one in told)
-        assert len(json.loads(seen + writer.end(NO_USAGE, Micro(0)))) == 3
-        broken = CODEC.writer(ARRAY).break_off(UpstreamFailed("Oh no"), "req_1")
-        assert json.loads(broken)[0]["error"]["message"] == "Oh no"
+    def test_an_array_is_made_of_the_events_by_the_clients_own_stream(self) -> None:
+        writer, stream = CODEC.writer(ARRAY), GeminiStream(as_array=True)
+        told = [Started("r", "m"), *block(Text(""), "a", "b"), Failed("told by the stream")]
+        seen = b"".join(stream.edit(one) + stream.ping for event in told if (one := writer.write(event)))
+        end = stream.close(writer.end(NO_USAGE, Micro(0)), Answer(), NO_USAGE, Micro(0))
+        assert len(json.loads(seen + end)) == 3
 
 
 @PATIENT

@@ -1,17 +1,18 @@
-"""Writing a client's stream: canonical events as Google's chunks."""
+"""Writing a client's stream: canonical events as Google's chunks.
+
+Always as events: the client's own `GeminiStream` makes one array of them for a client that wants that.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
-from hypereal.errors import HyperealError, UpstreamFailed
 from hypereal.kit.money import Micro
-from hypereal.wire.base import Envelope, Family, Usage
+from hypereal.kit.sse import data_event
+from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Stop, Text, Thinking, ToolCall
-from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Serial, Started
-from hypereal.wire.families import render
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Finished, Serial, Started
 from hypereal.wire.gemini.answer import final_chunk, sign
-from hypereal.wire.gemini.framing import frames
 from hypereal.wire.gemini.media import media_part
 from hypereal.wire.gemini.parts import Part, call_part, compact
 from hypereal.wire.gemini.signatures import NAME, UNSIGNED
@@ -29,9 +30,6 @@ class GeminiWriter:
     """Writes one stream. Text goes out as it comes; a call, which Google tells whole, when its block stops."""
 
     def __init__(self, envelope: Envelope) -> None:
-        self._frames = frames(as_array=envelope.as_array)
-        self.content_type = self._frames.content_type
-        self.ping = self._frames.ping
         self._serial = Serial()
         self._id = ""
         self._model = envelope.model or ""
@@ -49,11 +47,7 @@ class GeminiWriter:
         return b"".join(map(self._write, self._serial.arrange(event)))
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
-        return self._frames.frame(final_chunk([], self._stop, usage, self._model, self._id)) + self._frames.end()
-
-    def break_off(self, error: HyperealError, request_id: str) -> bytes:
-        """The end of a stream that broke, in the form that it has had so far."""
-        return self._frames.frame(render(Family.GEMINI, error, request_id)) + self._frames.end()
+        return data_event(final_chunk([], self._stop, usage, self._model, self._id))
 
     def _begin(self) -> None:
         """Make what stays the same in every chunk."""
@@ -74,8 +68,6 @@ class GeminiWriter:
             self._begin()
         elif isinstance(event, Finished):
             self._stop = event.stop
-        elif isinstance(event, Failed):
-            return self.break_off(UpstreamFailed(event.message), "")
         return b""
 
     def _start(self, event: BlockStarted) -> bytes:
@@ -96,7 +88,7 @@ class GeminiWriter:
         if not text:
             return b""
         self._has_text = True
-        return self._frames.frame(_TEXT_HEAD + _encode(text) + self._end)
+        return data_event(_TEXT_HEAD + _encode(text) + self._end)
 
     def _finish_block(self, opaque: Opaque | None) -> bytes:
         block, self._index = self._block, None
@@ -115,4 +107,4 @@ class GeminiWriter:
         return UNSIGNED if is_first else None
 
     def _part(self, part: bytes) -> bytes:
-        return self._frames.frame(_HEAD + part + self._tail)
+        return data_event(_HEAD + part + self._tail)
