@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypereal.wire.conversation import BUDGETS, Foreign, Media, Opaque, Reply, Text, Thinking, budget_of, effort_of
@@ -67,6 +67,7 @@ def arranged(*events: Event) -> list[Event]:
     return [told for event in events for told in serial.arrange(event)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_overlaps_is_put_in_order_and_nothing_is_lost(data: st.DataObject) -> None:
     reply, events = data.draw(streams("anthropic"))
