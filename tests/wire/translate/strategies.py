@@ -161,5 +161,4 @@ def conversations(draw: st.DrawFn) -> Conversation:
         output=draw(st.sampled_from((None, OutputFormat(schema=schema, name="b")))),
         max_tokens=draw(st.integers(16, 4096)),  # 16 is the least that the Responses API takes
         temperature=draw(st.sampled_from((None, 0.0, 0.5, 1.0))),
-        stop=tuple(draw(st.lists(st.from_regex(r"[A-Z]{1,5}", fullmatch=True), max_size=3, unique=True))),
     )
