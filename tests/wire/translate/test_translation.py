@@ -14,8 +14,8 @@ from hypereal.kit.sse import event_data, split_events
 from hypereal.wire import CODECS, DIALECTS
 from hypereal.wire.base import Answer, Envelope, Garbage, StreamDialect, Usage
 from hypereal.wire.conversation import Conversation, Message, Reply, Text, Tool, ToolCall
-from hypereal.wire.events import fold, unfold
-from hypereal.wire.translate import Translation, fold_stream
+from hypereal.wire.events import Event, Failed, fold, unfold
+from hypereal.wire.translate import TranslatedStream, Translation, fold_stream
 from tests.wire.asking import CHAT, NATIVE, accepted, body_of, endpoint_of
 from tests.wire.translate.meaning import NAMES, PAIRS, envelope_of, meaning, read_all
 
@@ -199,3 +199,29 @@ def test_a_stream_whose_last_blank_line_is_missing_is_whole() -> None:
 def test_a_stream_that_is_not_whole_is_no_answer() -> None:
     with pytest.raises(Garbage):
         fold_stream(CODECS["openai_chat"], b"".join(upstream_events("openai_chat")[:3]), envelope_of("openai_chat"))
+
+
+class Chatterbox:
+    """A reader that goes on after the end."""
+
+    def read(self, event: bytes) -> list[Event]:
+        return [*unfold(REPLY), *unfold(REPLY)]
+
+    def end(self) -> list[Event]:
+        return [Failed("too late")]
+
+
+def test_nothing_follows_the_end() -> None:
+    envelope, native = envelope_of("openai_chat", ASKED), DIALECTS["openai_chat"]
+    stream = TranslatedStream(
+        request_id="r1",
+        client=native.stream(envelope),
+        upstream=native.stream(envelope),
+        reader=Chatterbox(),
+        writer=CODECS["openai_chat"].writer(envelope),
+        custom=frozenset(),
+    )
+    shown = stream.edit(b"data: {}\n\n") + stream.close(b"", Answer(usage=USAGE), USAGE, ZERO)
+    assert meaning(fold(read_all(CODECS["openai_chat"].reader(), shown))) == meaning(REPLY)
+    assert shown.count(b"Four.") == 1
+    assert shown.endswith(b"data: [DONE]\n\n")
