@@ -94,6 +94,15 @@ async def test_directives_work_for_every_kind_and_by_header(http: httpx2.AsyncCl
     assert by_header.status_code == 500
 
 
+async def test_a_message_may_be_nothing_but_a_directive(http: httpx2.AsyncClient) -> None:
+    for text, status in (
+        ("[[sandbox:status=418]]", 418),
+        ("<system-reminder>[[sandbox:status=418]]</system-reminder>", 200),
+    ):
+        body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": text}]}
+        assert (await http.post("/v1/chat/completions", json=body)).status_code == status
+
+
 async def test_html(http: httpx2.AsyncClient) -> None:
     answer = await post(http, "html")
     assert answer.status_code == 502

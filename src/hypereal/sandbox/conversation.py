@@ -13,7 +13,8 @@ from hypereal.sandbox.faults import strip_directives
 
 _DATA_URL = re.compile(r"data:([^;,]*)[^,]*,", re.IGNORECASE)
 _ASIDE = re.compile(
-    r"<(system-reminder|environment_context|user_instructions|environment_details)>.*?</\1>\s*", re.DOTALL
+    r"<(system-reminder|session_context|environment_context|user_instructions|environment_details)>.*?</\1>\s*",
+    re.DOTALL,
 )
 """What coding agents put into the user's messages on their own account."""
 
@@ -43,12 +44,16 @@ class Turn:
     @property
     def said(self) -> str:
         """The text without directives to the sandbox and without an agent's asides."""
-        return strip_directives(_ASIDE.sub("", self.text) if "</" in self.text else self.text)
+        return strip_directives(self._own)
 
     @property
     def is_aside(self) -> bool:
         """Whether an agent said this for itself, beside what its user said."""
-        return self.role == "user" and not self.media and bool(self.text) and not self.said.strip()
+        return self.role == "user" and not self.media and bool(self.text) and not self._own.strip()
+
+    @property
+    def _own(self) -> str:
+        return _ASIDE.sub("", self.text) if "</" in self.text else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

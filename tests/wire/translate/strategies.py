@@ -147,14 +147,18 @@ def conversations(draw: st.DrawFn) -> Conversation:
         rest: list[Block] = [Text(draw(TEXTS)), *draw(st.lists(IMAGES, max_size=1))]
         messages.append(Message("user", (*results, *rest)))
     offered = draw(tools())
-    schema = {"type": "object", "properties": {"b": {"type": "integer"}}}
+    schema = {
+        "type": "object",
+        "properties": {"b": {"type": "integer"}},
+        "required": ["b"],
+        "additionalProperties": False,  # Anthropic demands it, so its codec would add it
+    }
     return Conversation(
         system=tuple(map(Text, draw(st.lists(TEXTS, max_size=1)))),
         messages=tuple(messages),
         tools=offered,
         tool_choice=draw(st.sampled_from((None, ToolChoice("auto"), ToolChoice("required")))) if offered else None,
         output=draw(st.sampled_from((None, OutputFormat(schema=schema, name="b")))),
-        max_tokens=draw(st.integers(1, 4096)),
+        max_tokens=draw(st.integers(16, 4096)),  # 16 is the least that the Responses API takes
         temperature=draw(st.sampled_from((None, 0.0, 0.5, 1.0))),
-        stop=tuple(draw(st.lists(st.from_regex(r"[A-Z]{1,5}", fullmatch=True), max_size=3, unique=True))),
     )
