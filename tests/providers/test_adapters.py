@@ -22,6 +22,11 @@ OPENAI_FORMATS = {
 FORMATS: dict[str, dict[Kind, tuple[str, ...]]] = {
     "openai": OPENAI_FORMATS,
     "azure": OPENAI_FORMATS,
+    "multi": {
+        **OPENAI_FORMATS,
+        Kind.CHAT: (*OPENAI_FORMATS[Kind.CHAT], "gemini"),
+        Kind.COUNT: ("openai_responses", "anthropic", "gemini"),
+    },
     "anthropic": {Kind.CHAT: ("anthropic",), Kind.COUNT: ("anthropic",)},
     "google": {Kind.CHAT: ("gemini", "openai_chat"), Kind.EMBEDDING: ("openai_embedding",), Kind.COUNT: ("gemini",)},
     "vertex": {Kind.CHAT: ("gemini", "anthropic"), Kind.COUNT: ("gemini", "anthropic")},

@@ -136,7 +136,7 @@ def test_files_are_read() -> None:
     assert message.blocks == (
         Media(kind="image", media_type="image/png", data="QUJD", detail="high"),
         Media(kind="image", url="https://x/y.png"),
-        Media(kind="image", file_id="file_1"),
+        Media(kind="image", file_id="file_1", origin=NAME),
         Media(kind="file", media_type="application/pdf", data="QUJD", name="a.pdf"),
         Media(kind="file", data="QUJD"),
         Media(kind="file", url="https://x/y.pdf", detail="low"),

@@ -180,11 +180,11 @@ def test_files_are_said() -> None:
     media = (
         Media(kind="image", media_type="image/webp", data="QUJD", detail="low"),
         Media(kind="image", data="QUJD"),
-        Media(kind="image", file_id="file_1"),
+        Media(kind="image", file_id="file_1", origin=NAME),
         Media(kind="file", url="https://x/y.pdf", name="y.pdf", detail="high"),
         Media(kind="file", url="https://x/y.pdf"),
         Media(kind="file", media_type="text/plain", data="QUJD"),
-        Media(kind="file", file_id="file_2"),
+        Media(kind="file", file_id="file_2", origin="openai_chat"),
         Media(kind="audio", media_type="audio/x-wav", data="QUJD"),
     )
     assert items_of(Message("user", media))[0]["content"] == [
@@ -206,6 +206,7 @@ def test_what_cannot_be_said_is_named() -> None:
     assert dropped(ToolCall(id="c", name="f", arguments="{}", opaque=token)) == ("thinking",)
     assert dropped(Foreign(origin="anthropic", kind="server_tool_use", raw=b"{}")) == ("server_tool_use",)
     assert dropped(Media(kind="image", url="https://x")) == ("image",)
+    assert dropped(Media(kind="file", file_id="file_3", origin="anthropic"), role="user") == ("file",)
     assert dropped(Media(kind="video", url="https://x"), role="user") == ("video",)
     assert dropped(Media(kind="audio", url="https://x"), role="user") == ("audio",)
     spoken = Media(kind="audio", media_type="audio/wav", data="QUJD")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from hypereal.wire.conversation import Media
-from hypereal.wire.openai_responses.items import Part
+from hypereal.wire.openai_responses.items import NAME, Part
 
+_STORES = ("openai_chat", NAME)
+"""The formats whose uploads have ids that this one's provider knows: it is the same provider."""
 _BASE64 = ";base64,"
 # The API's two audio formats and their media types, as they are written in practice.
 _AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav"}
@@ -32,7 +34,15 @@ def read_media(part: Part) -> Media | None:
     """The file in a part of a message; None for one that holds no file of a known kind."""
     if part.type == "input_image" and (part.image_url or part.file_id):
         media_type, data, url = _inline(part.image_url) if part.image_url else (None, None, None)
-        return Media(kind="image", media_type=media_type, data=data, url=url, file_id=part.file_id, detail=part.detail)
+        return Media(
+            kind="image",
+            media_type=media_type,
+            data=data,
+            url=url,
+            file_id=part.file_id,
+            origin=NAME if part.file_id else None,
+            detail=part.detail,
+        )
     if part.type == "input_file" and (part.file_data or part.file_url or part.file_id):
         return _read_file(part)
     if part.type == "input_audio" and part.input_audio is not None:
@@ -55,6 +65,7 @@ def _read_file(part: Part) -> Media:
         data=data,
         url=url,
         file_id=part.file_id,
+        origin=NAME if part.file_id else None,
         name=part.filename,
         detail=part.detail,
     )
@@ -67,7 +78,9 @@ def _address(media: Media) -> str | None:
 
 
 def write_media(media: Media) -> dict[str, Any] | None:
-    """The part that holds a file; None for a kind that the API does not take."""
+    """The part that holds a file; None for a kind that the API does not take, or an upload elsewhere."""
+    if media.file_id and media.origin not in _STORES:
+        return None
     if media.kind == "image":
         place = {"file_id": media.file_id} if media.file_id else {"image_url": _address(media)}
         return {"type": "input_image", "detail": media.detail or "auto", **place}

@@ -14,7 +14,7 @@ import msgspec
 from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import COMMENT, each_event, event_data, read_data, split_events
-from hypereal.wire.base import Answer, Envelope, Garbage, Usage
+from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Garbage, Usage
 from hypereal.wire.openai_responses.failure import failure_events, typed_event
 from hypereal.wire.openai_responses.history import TERMINAL, UNREADABLE
 from hypereal.wire.openai_responses.items import CALLS
@@ -104,7 +104,7 @@ class ResponsesStream:
     terminal = b'"response"'
     """The key of the response object: of all events only those of its life have one, and in text it is escaped."""
     rewrites_events = False
-    content_type = b"text/event-stream; charset=utf-8"
+    content_type = EVENT_STREAM
     ping = COMMENT
 
     def __init__(self, envelope: Envelope) -> None:
