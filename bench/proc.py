@@ -51,9 +51,15 @@ def _all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def tree(root: int, mark: str) -> frozenset[int]:
-    """`root`, every process whose environment carries `mark`, and the descendants of all these: some leave their
-    parent, and some overwrite their environment to set a title."""
+def _works_below(pid: int, directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(directory)
+    return False
+
+
+def tree(root: int, mark: str, directory: Path) -> frozenset[int]:
+    """`root`, every process whose environment carries `mark` or that works below `directory`, and the descendants of
+    all these: some leave their parent, and some (PostgreSQL) are started with an environment of their own."""
     needle = f"{MARK}={mark}\0"
     children: dict[int, list[int]] = defaultdict(list)
     found = [root]
@@ -62,7 +68,7 @@ def tree(root: int, mark: str) -> frozenset[int]:
         if not stat:
             continue
         children[parse_stat(stat)[0]].append(pid)
-        if needle in _read(pid, "environ"):
+        if needle in _read(pid, "environ") or _works_below(pid, directory):
             found.append(pid)
     members: set[int] = set()
     while found:

@@ -38,7 +38,7 @@ class Running:
 
     def members(self) -> frozenset[int]:
         """All processes of its tree, as of now."""
-        return proc.tree(self.process.pid, self.mark)
+        return proc.tree(self.process.pid, self.mark, self.contender.directory)
 
     def serving_cpu(self) -> float:
         return proc.cpu_seconds([self.serving])

@@ -46,6 +46,7 @@ from hypereal.identity.changes import Changes
 from hypereal.identity.principal import Limits
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.ids import new_id, request_id_factory
+from hypereal.kit.large_pages import move_heap
 from hypereal.kit.outbox import Outbox
 from hypereal.kit.telemetry import configure
 from hypereal.kit.upstream import UpstreamClient
@@ -349,3 +350,5 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    moved = move_heap()
+    log.debug("memory.settled", large_pages_mib=moved >> 20)

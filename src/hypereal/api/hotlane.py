@@ -210,11 +210,9 @@ class HotCycle:
         if self.is_gone or self.response_complete:
             return
         self._answers = True
-        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (
-            self._status_and_fields(status, fields),
-            len(body),
-        )
-        self._lane.write(self._protocol.transport, head + body)
+        head = self._status_and_fields(status, fields)
+        answer = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        self._lane.write(self._protocol.transport, answer)
         self._complete()
 
     def open_stream(self, fields: Fields, content_type: bytes) -> None:

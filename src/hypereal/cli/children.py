@@ -15,6 +15,7 @@ import typer
 from hypereal.cli.lineage import follow_parent
 from hypereal.cli.listening import BACKLOG
 from hypereal.kit.telemetry import configure
+from hypereal.kit.turns import take_short_turns
 from hypereal.settings import Settings, SettingsError, load_settings
 
 APPLICATION = "hypereal.app:create"
@@ -64,6 +65,7 @@ def writer() -> None:
     settings = _child_settings()
     if settings.database_url is None:
         raise ValueError("DATABASE_URL is not set: this command is run by `hypereal serve`")
+    take_short_turns()
     url = settings.database_url.get_secret_value()
     run(url, settings.home / "journal", retention_days=settings.usage_retention_days)
 

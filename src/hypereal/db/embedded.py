@@ -24,6 +24,7 @@ import psycopg
 
 from hypereal.db import keeper
 from hypereal.db.placement import EmbeddedPostgresError, Placement, place, socket_directory
+from hypereal.kit.turns import take_short_turns
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
@@ -141,6 +142,8 @@ class EmbeddedPostgres:
         arguments = shlex.join(part for name, value in values.items() for part in ("-c", f"{name}={value}"))
         log = data / "startup.log"
         self._run("pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-D", str(data), "-l", str(log), "-o", arguments)
+        if (pid := keeper.postmaster_pid(data)) is not None:
+            take_short_turns(pid)  # its connections inherit that; requests hardly ever wait for one
 
     def _watch(self) -> None:
         base = self.placement.base

@@ -89,27 +89,24 @@ class Receiver(Protocol):
 
 
 class _Frames:
-    """A parser's callbacks when only the end of a message matters; the absence of `on_body` is what makes it cheap."""
+    """A parser's callbacks when only the end of a message matters; the absence of `on_body` is what makes it cheap.
+    They are the connection's own methods: the parser calls them without another call in between."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("on_message_begin", "on_message_complete")
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-
-    def on_message_begin(self) -> None:
-        self.connection.message_begun()
-
-    def on_message_complete(self) -> None:
-        self.connection.message_complete()
+        self.on_message_begin = connection.message_begun
+        self.on_message_complete = connection.message_complete
 
 
 class _Bodies(_Frames):
     """A parser's callbacks when the body is wanted without framing."""
 
-    __slots__ = ()
+    __slots__ = ("on_body",)
 
-    def on_body(self, data: bytes) -> None:
-        self.connection.body_part(data)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.on_body = connection.body_part
 
 
 class _Unframed:
