@@ -182,6 +182,7 @@ def _translation(way: Way, dialect: str) -> Translation:
         upstream_codec=CODECS[way.dialect],
         max_output_tokens=way.model.max_output_tokens,
         default_output_tokens=way.model.default_output_tokens,
+        thinks_adaptively="adaptive_thinking" in way.model.capabilities,
         takes_custom_tools=way.target.upstream.option("custom_tools") == "yes",
     )
 

@@ -42,7 +42,8 @@ class Translation:
 
     `max_output_tokens` and `default_output_tokens` are the model's: its ceiling, and what it is given when the client
     set no limit and the upstream's format demands one. `takes_custom_tools` says that the upstream knows custom tools
-    itself, which hardly any but OpenAI's own do.
+    itself, which hardly any but OpenAI's own do, and `thinks_adaptively` that a model of Anthropic's decides by itself
+    how much to think.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Translation:
         max_output_tokens: int,
         default_output_tokens: int,
         takes_custom_tools: bool = False,
+        thinks_adaptively: bool = False,
     ) -> None:
         self.client = client
         self.client_codec = client_codec
@@ -63,6 +65,7 @@ class Translation:
         self.max_output_tokens = max_output_tokens
         self.default_output_tokens = default_output_tokens
         self.takes_custom_tools = takes_custom_tools
+        self.thinks_adaptively = thinks_adaptively
 
     def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
         return self.client.parse(endpoint, body, context)
@@ -93,6 +96,7 @@ class Translation:
             model=model,
             max_output_tokens=self.max_output_tokens,
             default_output_tokens=self.default_output_tokens,
+            thinks_adaptively=self.thinks_adaptively,
         )
 
     def read_answer(self, body: bytes) -> Answer:
