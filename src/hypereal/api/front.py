@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from hypereal.api.edge import find_endpoint, normalise
 from hypereal.api.inference import Inference
+from hypereal.api.queued import Message, Receive, Send
 from hypereal.api.responses_socket import ResponsesSocket, refuse_path
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 

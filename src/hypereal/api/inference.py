@@ -6,23 +6,16 @@ Also where the hot lane's odd cases arrive: `Expect: 100-continue`, HTTP/1.0, un
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from hypereal.api.auth import extract_secret
 from hypereal.api.edge import read_context
+from hypereal.api.queued import Message, QueuedDownstream, Receive, Send
 from hypereal.errors import HyperealError, InvalidRequest, PayloadTooLarge
-from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
+from hypereal.gateway.downstream import LAST_CHUNK, Fields
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.wire.base import Endpoint
 from hypereal.wire.families import render
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-HIGH_WATER_BYTES = 65_536
 STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 
@@ -36,43 +29,29 @@ def split_fields(fields: Fields) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, _, value in lines]
 
 
-class AsgiDownstream:
-    """An answer on its way through ASGI: what the pipeline writes waits here for the server to take it."""
-
-    takes_chunks = False
+class AsgiDownstream(QueuedDownstream):
+    """An answer on its way through ASGI."""
 
     def __init__(self, request_id: str, *, is_buffered: bool = False) -> None:
         """`is_buffered` gathers a stream and sends it whole: HTTP/1.0 knows no chunks."""
+        super().__init__()
         self._request_id = request_id
         self._gathered: list[bytes] | None = [] if is_buffered else None
         self._gathered_headers: list[tuple[bytes, bytes]] = []
-        self._waiting: deque[Message] = deque()
-        self._waiting_bytes = 0
-        self._changed = asyncio.Event()
-        self.is_complete = False
-        self.is_gone = False
-        self.flow: Flow | None = None
-        self.on_gone: Callable[[], None] | None = None
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         named = [(b"x-request-id", self._request_id.encode()), *headers]
-        self._waiting.append({"type": "http.response.start", "status": status, "headers": named})
+        self.put({"type": "http.response.start", "status": status, "headers": named}, 0)
 
-    def _put(self, body: bytes, *, more: bool) -> None:
-        if self.is_gone or self.is_complete:
-            return
-        self.is_complete = not more
-        self._waiting.append({"type": "http.response.body", "body": body, "more_body": more})
-        self._waiting_bytes += len(body)
-        if self._waiting_bytes > HIGH_WATER_BYTES and self.flow is not None:
-            self.flow.pause_reading()
-        self._changed.set()
+    def _body(self, body: bytes, *, more: bool) -> None:
+        self.put({"type": "http.response.body", "body": body, "more_body": more}, len(body))
+        if not more:
+            self.complete()
 
     def respond(self, status: int, fields: Fields, body: bytes) -> None:
-        if not self.is_gone and not self.is_complete:
-            length = (b"content-length", str(len(body)).encode())
-            self._start(status, [(b"content-type", b"application/json"), length, *split_fields(fields)])
-            self._put(body, more=False)
+        length = (b"content-length", str(len(body)).encode())
+        self._start(status, [(b"content-type", b"application/json"), length, *split_fields(fields)])
+        self._body(body, more=False)
 
     def open_stream(self, fields: Fields, content_type: bytes) -> None:
         headers = [(b"content-type", content_type), *STREAM_HEADERS, *split_fields(fields)]
@@ -85,43 +64,15 @@ class AsgiDownstream:
         if payload and self._gathered is not None:
             self._gathered.append(payload)
         elif payload:
-            self._put(payload, more=True)
-
-    def send_chunks(self, data: bytes) -> None:
-        raise TypeError("ASGI frames its own chunks")
+            self._body(payload, more=True)
 
     def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
         if self._gathered is None:
-            self._put(b"", more=False)
+            self._body(b"", more=False)
             return
         body = b"".join(self._gathered)
-        if not self.is_gone and not self.is_complete:
-            length = (b"content-length", str(len(body)).encode())
-            self._start(200, [length, *self._gathered_headers])
-            self._put(body, more=False)
-
-    def leave(self) -> None:
-        """The client is gone."""
-        if self.is_complete or self.is_gone:
-            return
-        self.is_gone = True
-        self._changed.set()
-        if self.on_gone is not None:
-            self.on_gone()
-
-    async def deliver(self, send: Send) -> None:
-        """Pass on what the pipeline writes until the answer is whole or nobody wants it any more."""
-        while not self.is_gone:
-            await self._changed.wait()
-            self._changed.clear()
-            while self._waiting:
-                message = self._waiting.popleft()
-                self._waiting_bytes -= len(message.get("body", b""))
-                await send(message)
-                if message["type"] == "http.response.body" and not message["more_body"]:
-                    return
-            if self.flow is not None and self.flow.paused:
-                self.flow.resume_reading()
+        self._start(200, [(b"content-length", str(len(body)).encode()), *self._gathered_headers])
+        self._body(body, more=False)
 
 
 class Inference:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
 from hypereal.api.auth import extract_secret
 from hypereal.api.edge import read_context
+from hypereal.api.queued import Message, QueuedDownstream, Receive, Send
 from hypereal.errors import HyperealError, InvalidRequest, NotFound, PayloadTooLarge
-from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
+from hypereal.gateway.downstream import LAST_CHUNK, Fields
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.sse import event_data, split_events
 from hypereal.wire import DIALECTS
@@ -29,12 +28,7 @@ from hypereal.wire.fields import read_fields, read_text
 from hypereal.wire.openai_responses.history import expand, input_items, output_items, response_id, whole_answer
 from hypereal.wire.openai_responses.response import echo, response_object
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
 CREATE = "response.create"
-HIGH_WATER_BYTES = 65_536
 REMEMBERED = 8
 """Responses of a connection that its next request may go on from."""
 _TERMINAL = (b'"response.completed"', b'"response.incomplete"')
@@ -45,25 +39,21 @@ _Turn = tuple[list[msgspec.Raw], list[msgspec.Raw]]
 """The input and the output of a response."""
 
 
-class SocketDownstream:
-    """One request's answer on its way into messages."""
-
-    takes_chunks = False
+class SocketDownstream(QueuedDownstream):
+    """One request's answer on its way into messages. `last` is the data of its last event."""
 
     def __init__(self) -> None:
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._changed = asyncio.Event()
-        self.is_complete = False
-        self.is_gone = False
-        self.flow: Flow | None = None
-        self.on_gone: Callable[[], None] | None = None
+        super().__init__()
         self.last = b""
+
+    def _tell(self, data: bytes) -> None:
+        self.last = data
+        self.put({"type": "websocket.send", "text": data.decode()}, len(data))
 
     def respond(self, status: int, fields: Fields, body: bytes) -> None:
         error = msgspec.json.decode(body).get("error")
-        self._put(_encode({"type": "error", "status": status, "error": error}))
-        self.close_stream()
+        self._tell(_encode({"type": "error", "status": status, "error": error}))
+        self.complete()
 
     def open_stream(self, fields: Fields, content_type: bytes) -> None:
         """Its events open it."""
@@ -72,47 +62,10 @@ class SocketDownstream:
         for event in split_events(payload)[0]:
             data = event_data(event)
             if data is not None:
-                self._put(data)
-
-    def send_chunks(self, data: bytes) -> None:
-        raise TypeError("messages have no chunks")
+                self._tell(data)
 
     def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
-        self.is_complete = True
-        self._changed.set()
-
-    def _put(self, data: bytes) -> None:
-        if self.is_gone or self.is_complete:
-            return
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        self.last = data
-        if self._waiting_bytes > HIGH_WATER_BYTES and self.flow is not None:
-            self.flow.pause_reading()
-        self._changed.set()
-
-    def leave(self) -> None:
-        """The client is gone."""
-        if self.is_complete or self.is_gone:
-            return
-        self.is_gone = True
-        self._changed.set()
-        if self.on_gone is not None:
-            self.on_gone()
-
-    async def deliver(self, send: Send) -> None:
-        """Pass on what the pipeline writes until the answer is whole or nobody wants it any more."""
-        while not self.is_gone:
-            await self._changed.wait()
-            self._changed.clear()
-            while self._waiting:
-                data = self._waiting.popleft()
-                self._waiting_bytes -= len(data)
-                await send({"type": "websocket.send", "text": data.decode()})
-            if self.flow is not None and self.flow.paused:
-                self.flow.resume_reading()
-            if self.is_complete and not self._waiting:
-                return
+        self.complete()
 
 
 async def refuse(scope: Message, send: Send, error: HyperealError, request_id: str) -> None:
