@@ -11,6 +11,7 @@ from hypereal.gateway.downstream import Flow
 from hypereal.gateway.relay import Outcome, Relay, StreamRelay
 from hypereal.kit.upstream import Connection, Pool, unframe
 from hypereal.kit.watch import Watch, Watched
+from hypereal.providers.base import Unframer
 from hypereal.wire.base import StreamDialect
 from hypereal.wire.openai_chat.stream import ChatStream
 from tests.kit.transports import FakeTransport, new_connection, new_pool
@@ -96,6 +97,7 @@ class Scene:
         drain_s: float | None = None,
         head: bytes | None = CHUNKED,
         watch: ManualWatch | None = None,
+        unframer: Unframer | None = None,
     ) -> None:
         self.watch = watch or ManualWatch()
         self.client = Client(takes_chunks=takes_chunks)
@@ -112,6 +114,7 @@ class Scene:
             dialect=dialect or ChatStream(),
             commit=self._commit,
             drain_s=drain_s,
+            unframer=unframer,
         )
         self.connection.send([b"POST"], self.relay, streams=True)
         if head is not None:

@@ -57,7 +57,7 @@ PATIENCE_S = 60
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
 
 log = structlog.get_logger(__name__)
-_encode = msgspec.msgpack.encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Pipeline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="s", gc=False):
+class Settlement(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
     """The end of a request: what was charged against which lease or hold, and its row in the request log.
 
     `at` is seconds since the epoch. `lease_id` is None when the request held for itself (a `holds` row under its own

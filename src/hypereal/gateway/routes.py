@@ -65,6 +65,7 @@ class Route:
         return _head(address, headers), body
 
     def _built(self, envelope: Envelope) -> bytes:
+        envelope.dropped = ()  # what an attempt before this one left out, a body of another format may well say
         return self.dialect.build(envelope, self.target.model, drop=self.drop, rename=self.rename)
 
     def _cached(self, envelope: Envelope) -> bytes:

@@ -61,6 +61,7 @@ class History:
 
     def keep(self, kept: Kept) -> None:
         """Keep a response; never waits."""
+        self._forget((kept.account_id, kept.id))
         self._waiting[kept.account_id, kept.id] = kept
         self._waiting_bytes += kept.size
         given_up = 0

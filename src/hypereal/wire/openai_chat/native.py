@@ -47,7 +47,7 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_body_without_usage = msgspec.json.Decoder(_BodyWithoutUsage).decode
 _decode_choice = msgspec.json.Decoder(_Choice).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
 
 
 def _choice_size(raw: msgspec.Raw) -> int:
