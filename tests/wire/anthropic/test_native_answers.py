@@ -126,10 +126,13 @@ def test_usage_is_told_as_it_was_read() -> None:
         "input_tokens": 10,
         "cache_creation_input_tokens": 3,
         "cache_read_input_tokens": 4,
+        "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 0},
         "output_tokens": 9,
         "output_tokens_details": {"thinking_tokens": 5},
+        "server_tool_use": None,
+        "service_tier": None,
+        "inference_geo": None,
     }
-    assert "output_tokens_details" not in render_usage(Usage(output=1))
 
 
 def test_the_end_of_a_stream_knows_better_than_its_start_even_zero() -> None:
