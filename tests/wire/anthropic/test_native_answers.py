@@ -32,14 +32,16 @@ def answer(**fields: Any) -> bytes:
 def test_usage_comes_in_disjoint_kinds() -> None:
     read = NATIVE.read_answer(answer())
     assert read == Answer(
-        usage=Usage(input=10, cache_read=4, cache_write=3, output=4, reasoning=5), is_complete=True, is_empty=False
+        usage=Usage(input=10, cache_read=4, cache_write=1, cache_write_1h=2, output=4, reasoning=5),
+        is_complete=True,
+        is_empty=False,
     )
 
 
-def test_cache_writes_are_summed_where_only_the_tiers_are_told() -> None:
+def test_cache_writes_are_known_where_only_the_tiers_are_told() -> None:
     tiers = {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2}
     usage = NATIVE.read_answer(answer(usage={"input_tokens": 1, "output_tokens": 1, "cache_creation": tiers})).usage
-    assert usage == Usage(input=1, output=1, cache_write=3)
+    assert usage == Usage(input=1, output=1, cache_write=1, cache_write_1h=2)
 
 
 @pytest.mark.parametrize("usage", [None, {}, "many", {"input_tokens": "ten"}, {"input_tokens": None}, [1]])
