@@ -19,7 +19,7 @@ run: runtime ## Start the server: make run ARGS="--port 9000"
 	@exec $(BIN)/python -m hypereal serve $(ARGS)
 
 test: check ## All checks and tests, with the coverage floors
-	$(BIN)/coverage run -m pytest $(FLOORED)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --cov --cov-report= $(FLOORED)
 	$(BIN)/coverage report --include='$(COVERED)' --skip-covered --show-missing --fail-under=100
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(addprefix --ignore=,$(FLOORED)) $(ARGS)
 

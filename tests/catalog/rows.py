@@ -10,7 +10,7 @@ from hypereal.catalog.files import Rows, read_rows
 from hypereal.catalog.load import CatalogueError, Surroundings, assemble
 from hypereal.catalog.resolve import Catalogue
 
-ADAPTERS = frozenset({"anthropic", "azure", "bedrock", "google", "multi", "openai", "vertex"})
+ADAPTERS = frozenset({"anthropic", "azure", "bedrock", "google", "openai", "vertex"})
 SANDBOX_URL = "http://127.0.0.1:9100"
 
 UPSTREAM = """

@@ -61,7 +61,7 @@ def test_sound_rows_have_no_faults(tmp_path: Path) -> None:
         (
             'id = "up"',
             'id = "up"\nadapter = "opnai"',
-            "upstream 'up': unknown adapter 'opnai' (there are: anthropic, azure, bedrock, google, multi, openai, vertex)",
+            "upstream 'up': unknown adapter 'opnai' (there are: anthropic, azure, bedrock, google, openai, vertex)",
         ),
         ('id = "up"', 'id = "up"\nbase_urll = "x"', "upstream 'up': unknown field 'base_urll'"),
         ('"chat", "completion", "embedding"', '"embedding"', "target 'up:m-there': that upstream serves no chat"),

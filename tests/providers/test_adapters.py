@@ -20,13 +20,12 @@ OPENAI_FORMATS = {
     Kind.COUNT: ("openai_responses", "anthropic"),
 }
 FORMATS: dict[str, dict[Kind, tuple[str, ...]]] = {
-    "openai": OPENAI_FORMATS,
-    "azure": OPENAI_FORMATS,
-    "multi": {
+    "openai": {
         **OPENAI_FORMATS,
         Kind.CHAT: (*OPENAI_FORMATS[Kind.CHAT], "gemini"),
-        Kind.COUNT: ("openai_responses", "anthropic", "gemini"),
+        Kind.COUNT: (*OPENAI_FORMATS[Kind.COUNT], "gemini"),
     },
+    "azure": OPENAI_FORMATS,
     "anthropic": {Kind.CHAT: ("anthropic",), Kind.COUNT: ("anthropic",)},
     "google": {Kind.CHAT: ("gemini", "openai_chat"), Kind.EMBEDDING: ("openai_embedding",), Kind.COUNT: ("gemini",)},
     "vertex": {Kind.CHAT: ("gemini", "anthropic"), Kind.COUNT: ("gemini", "anthropic")},
@@ -146,6 +145,13 @@ def test_each_kind_and_format_has_its_first_providers_path_below_the_base_url() 
         (Kind.COUNT, "openai_responses"): "responses/input_tokens",
         (Kind.COUNT, "anthropic"): "messages/count_tokens",
     }
+
+
+def test_an_upstream_of_every_format_is_asked_in_each_as_that_formats_first_provider_is() -> None:
+    gemini = address_of("openai", target("gemini/pro"), dialect="gemini", stream=True)
+    assert gemini.path == "/v1/models/gemini%2Fpro:streamGenerateContent?alt=sse"
+    assert gemini.defaults == ()
+    assert address_of("openai", target(), dialect="anthropic").defaults == (("anthropic-version", "2023-06-01"),)
 
 
 def test_a_row_may_give_a_kind_or_a_format_its_own_path_and_the_key_its_own_header() -> None:

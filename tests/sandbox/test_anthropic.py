@@ -89,7 +89,7 @@ async def test_a_message_has_its_shape(http: httpx2.AsyncClient) -> None:
     answer = await ask(http, "Say hi in one word", system="Answer in ALL CAPS.")
     assert answer["id"].startswith("msg_01")
     assert (answer["type"], answer["role"], answer["model"]) == ("message", "assistant", "claude-test")
-    assert answer["content"] == [{"type": "text", "text": "HI"}]
+    assert answer["content"] == [{"type": "text", "text": "HI", "citations": None}]
     assert (answer["stop_reason"], answer["stop_sequence"]) == ("end_turn", None)
     usage = answer["usage"]
     assert usage["output_tokens"] == 1

@@ -15,7 +15,6 @@ from hypereal.providers.base import Adapter, Address, Failure, FailureKind, Prep
 from hypereal.providers.bedrock import BedrockAdapter
 from hypereal.providers.google import GoogleAdapter
 from hypereal.providers.google_tokens import GoogleTokens
-from hypereal.providers.multi import MultiAdapter
 from hypereal.providers.openai import OpenAIAdapter
 from hypereal.providers.vertex import VertexAdapter
 
@@ -25,7 +24,6 @@ ADAPTERS: Mapping[str, Callable[[GoogleTokens], Adapter]] = MappingProxyType(
         "azure": lambda _: AzureAdapter(),
         "bedrock": lambda _: BedrockAdapter(),
         "google": lambda _: GoogleAdapter(),
-        "multi": lambda _: MultiAdapter(),
         "openai": lambda _: OpenAIAdapter(),
         "vertex": VertexAdapter,
     }

@@ -7,11 +7,7 @@ overview".
 from __future__ import annotations
 
 from hypereal.catalog.types import Target, Upstream
-from hypereal.providers.base import Headers
 from hypereal.providers.openai import OpenAIAdapter
-
-API_VERSION = "2023-06-01"
-"""What a client that names no version is taken to speak."""
 
 
 class AnthropicAdapter(OpenAIAdapter):
@@ -19,9 +15,6 @@ class AnthropicAdapter(OpenAIAdapter):
 
     def path(self, target: Target, base: str, *, suffix: str) -> str:
         return f"{base.removesuffix('/v1')}/v1/{suffix}"
-
-    def defaults(self, dialect: str) -> Headers:
-        return (("anthropic-version", API_VERSION),)
 
     def signature(self, upstream: Upstream, dialect: str) -> dict[str, str]:
         return {} if upstream.secret is None else {"x-api-key": upstream.secret}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from hypereal.catalog.types import Target, Upstream
 from hypereal.providers import failures
@@ -30,6 +30,19 @@ PATHS: Mapping[str, str] = MappingProxyType(
 COUNT_PATHS: Mapping[str, str] = MappingProxyType(
     {"openai_responses": "responses/input_tokens", "anthropic": "messages/count_tokens"}
 )
+GEMINI_VERBS: Mapping[tuple[Kind, bool], str] = MappingProxyType(
+    {
+        (Kind.CHAT, False): "generateContent",
+        (Kind.CHAT, True): "streamGenerateContent?alt=sse",
+        (Kind.COUNT, False): "countTokens",
+        (Kind.COUNT, True): "countTokens",
+    }
+)
+"""Gemini's format names the model and what to do with it in the path."""
+
+ANTHROPIC_VERSION = "2023-06-01"
+"""What a client that names no version of Anthropic's API is taken to speak."""
+
 DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 
 
@@ -65,6 +78,8 @@ class OpenAIAdapter:
         """The path below the row's address; the row's own, if it has one."""
         if kind is Kind.COMPACT:
             return f"{target.upstream.path(Kind.CHAT, dialect) or PATHS[dialect]}/compact"
+        if dialect == "gemini":
+            return f"models/{quote(target.model, safe='')}:{GEMINI_VERBS[kind, stream]}"
         own = COUNT_PATHS if kind is Kind.COUNT else PATHS
         return target.upstream.path(kind, dialect) or own[dialect]
 
@@ -81,7 +96,7 @@ class OpenAIAdapter:
 
     def defaults(self, dialect: str) -> Headers:
         """Headers for this format that a client's own replace."""
-        return ()
+        return (("anthropic-version", ANTHROPIC_VERSION),) if dialect == "anthropic" else ()
 
     def prepare(self, target: Target, *, path: str, headers: Headers, body: bytes) -> Prepared | Failure:
         return Prepared(headers=headers, body=body)

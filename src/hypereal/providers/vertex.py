@@ -18,9 +18,8 @@ from hypereal.catalog.types import Target, Upstream
 from hypereal.providers.base import Address, Failure, Headers, Prepared
 from hypereal.providers.claude_body import betas, invocation, without_own_headers
 from hypereal.providers.failures import NO_TOKEN
-from hypereal.providers.google import VERBS
 from hypereal.providers.google_tokens import GoogleTokens
-from hypereal.providers.openai import OpenAIAdapter
+from hypereal.providers.openai import GEMINI_VERBS, OpenAIAdapter
 from hypereal.wire.base import Kind
 
 API_VERSION = "vertex-2023-10-16"
@@ -58,7 +57,7 @@ class VertexAdapter(OpenAIAdapter):
     def suffix(self, target: Target, kind: Kind, *, dialect: str, stream: bool) -> str:
         model = quote(target.model, safe="@")
         if dialect == "gemini":
-            return f"publishers/google/models/{model}:{VERBS[kind, stream]}"
+            return f"publishers/google/models/{model}:{GEMINI_VERBS[kind, stream]}"
         if kind is Kind.COUNT:
             return "publishers/anthropic/models/count-tokens:rawPredict"
         return f"publishers/anthropic/models/{model}:{'streamRawPredict' if stream else 'rawPredict'}"

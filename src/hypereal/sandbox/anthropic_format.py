@@ -84,7 +84,14 @@ def anthropic_events(answer: Answer) -> Iterator[Event]:
 
 
 def _head(answer: Answer) -> Event:
-    return {"id": f"msg_01{answer.number[:22]}", "type": "message", "role": "assistant", "model": answer.model}
+    return {
+        "id": f"msg_01{answer.number[:22]}",
+        "type": "message",
+        "role": "assistant",
+        "model": answer.model,
+        "stop_details": None,
+        "container": None,
+    }
 
 
 def _blocks(answer: Answer) -> list[dict[str, Any]]:
@@ -95,7 +102,7 @@ def _blocks(answer: Answer) -> list[dict[str, Any]]:
         found.append(_redacted(choice.thinking) if answer.is_redacted else _thinking(answer))
     if choice.pieces:
         deltas = [{"type": "text_delta", "text": piece} for piece in choice.pieces]
-        found.append({"start": {"type": "text", "text": ""}, "deltas": deltas})
+        found.append({"start": {"type": "text", "text": "", "citations": None}, "deltas": deltas})
     return found + [_tool_use(call) for call in choice.calls]
 
 
@@ -114,7 +121,8 @@ def _redacted(text: str) -> dict[str, Any]:
 
 
 def _tool_use(call: Call) -> dict[str, Any]:
-    start = {"type": "tool_use", "id": f"toolu_01{call.number}", "name": call.name, "input": {}}
+    caller = {"type": "direct"}
+    start = {"type": "tool_use", "id": f"toolu_01{call.number}", "name": call.name, "input": {}, "caller": caller}
     # Without arguments Anthropic still sends one empty delta.
     pieces = ["", *([] if call.text == "{}" else call.arguments)]
     return {"start": start, "deltas": [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]}
@@ -166,5 +174,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
         },
         "output_tokens": usage.completion,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "server_tool_use": None,
         "service_tier": "standard",
+        "inference_geo": "global",
     }

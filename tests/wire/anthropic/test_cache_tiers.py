@@ -54,4 +54,4 @@ def test_usage_is_shown_as_it_was_said() -> None:
     shown = render_usage(said)
     assert shown["cache_creation_input_tokens"] == 12
     assert usage_of(shown) == said
-    assert "cache_creation" not in render_usage(Usage(input=3, output=4, cache_write=5))
+    assert shown["cache_creation"] == {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 7}

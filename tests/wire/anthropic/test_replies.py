@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
 from hypereal.wire.anthropic.thinking import read_redacted, with_call_tokens
+from hypereal.wire.anthropic.usage import render_usage
 from hypereal.wire.base import Garbage, Usage
 from hypereal.wire.conversation import Block, Foreign, Media, Opaque, Reply, Text, Thinking, ToolCall
 from hypereal.wire.events import (
@@ -281,17 +282,20 @@ def test_a_reply_has_the_shape_that_clients_read() -> None:
         "role": "assistant",
         "model": "claude",
         "content": [
-            {"type": "text", "text": "Hi"},
-            {"type": "tool_use", "id": "call_1_e80fc002", "name": "f", "input": {"input": "not json"}},
+            {"type": "text", "text": "Hi", "citations": None},
+            {
+                "type": "tool_use",
+                "id": "call_1_e80fc002",
+                "name": "f",
+                "input": {"input": "not json"},
+                "caller": {"type": "direct"},
+            },
         ],
         "stop_reason": "tool_use",
         "stop_sequence": None,
-        "usage": {
-            "input_tokens": 3,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": 4,
-        },
+        "stop_details": None,
+        "container": None,
+        "usage": render_usage(Usage(input=3, output=4)),
     }
 
 
@@ -347,18 +351,13 @@ def test_a_stream_has_the_grammar_that_clients_read() -> None:
     told = list(data_of(stream))
     assert [name.decode() for name in names] == [data["type"] for data in told]
     assert told[1:] == [
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "", "citations": None}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hé\n"}},
         {"type": "content_block_stop", "index": 0},
         {
             "type": "message_delta",
             "delta": {"stop_reason": "max_tokens", "stop_sequence": "x"},
-            "usage": {
-                "input_tokens": 3,
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 1,
-                "output_tokens": 4,
-            },
+            "usage": render_usage(Usage(input=3, cache_read=1, output=4)),
         },
         {"type": "message_stop"},
     ]

@@ -131,15 +131,25 @@ def message_id(given: str, envelope: Envelope) -> str:
     return given if given.startswith("msg_") else f"msg_{given}"
 
 
+def text_block(text: str) -> dict[str, Any]:
+    """Text as a client is shown it. Every field that Anthropic's own specification requires is there."""
+    return {"type": "text", "text": text, "citations": None}
+
+
+def call_block(call_id: str, name: str, arguments: Any) -> dict[str, Any]:
+    """A call as a client is shown it: made by the model itself, not by code that it runs."""
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments, "caller": {"type": "direct"}}
+
+
 def _render_block(block: Block) -> list[Any]:
     """What a client is shown of a block; nothing for what has no place in this format."""
     if isinstance(block, Text):
-        return [{"type": "text", "text": block.text}] if block.text else []
+        return [text_block(block.text)] if block.text else []
     if isinstance(block, Thinking):
         return [render_thinking(block)] if block.text or block.opaque is not None else []
     if isinstance(block, ToolCall):
         call_id = legal_id(block.id)
-        call = {"type": "tool_use", "id": call_id, "name": block.name, "input": input_of(block)}
+        call = call_block(call_id, block.name, input_of(block))
         return [call] if block.opaque is None else [call, render_call_token(call_id, block.opaque)]
     if isinstance(block, Foreign) and block.origin == ORIGIN:
         return [msgspec.Raw(block.raw)]
@@ -157,6 +167,8 @@ def write_reply(reply: Reply, envelope: Envelope, usage: Usage) -> bytes:
             "content": [shown for block in reply.blocks for shown in _render_block(block)],
             "stop_reason": render_stop(reply.stop),
             "stop_sequence": reply.stop_sequence,
+            "stop_details": None,
+            "container": None,
             "usage": render_usage(usage),
         }
     )

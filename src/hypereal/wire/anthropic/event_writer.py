@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hypereal.kit.money import Micro
-from hypereal.wire.anthropic.answer import message_id, render_stop
+from hypereal.wire.anthropic.answer import call_block, message_id, render_stop, text_block
 from hypereal.wire.anthropic.messages import legal_id
 from hypereal.wire.anthropic.native_stream import MESSAGE_STOP
 from hypereal.wire.anthropic.thinking import ORIGIN, is_redacted, render_call_token, render_signature, render_thinking
@@ -77,6 +77,8 @@ class MessagesEventWriter:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
+            "stop_details": None,
+            "container": None,
             "usage": render_usage(usage),
         }
         return _event("message_start", message=message)
@@ -91,7 +93,7 @@ class MessagesEventWriter:
             return self._more(block.text)
         if isinstance(block, ToolCall):
             self._block = block
-            call = {"type": "tool_use", "id": legal_id(block.id), "name": block.name, "input": {}}
+            call = call_block(legal_id(block.id), block.name, {})
             return self._begin(call, b"input_json_delta", b"partial_json") + self._more(block.arguments)
         return b""
 
@@ -105,7 +107,7 @@ class MessagesEventWriter:
         if isinstance(block, Thinking):
             shown = {"type": "thinking", "thinking": "", "signature": ""}
             return self._begin(shown, b"thinking_delta", b"thinking")
-        return self._begin({"type": "text", "text": ""}, b"text_delta", b"text")
+        return self._begin(text_block(""), b"text_delta", b"text")
 
     def _more(self, text: str) -> bytes:
         if not text or self._block is None:

@@ -84,17 +84,17 @@ def to_usage(fields: UsageFields | None) -> Usage | None:
 
 def render_usage(usage: Usage) -> dict[str, Any]:
     """`usage` in Anthropic's shape."""
-    shown: dict[str, Any] = {
+    return {
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.cache_write + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,
-        "output_tokens": usage.output_total,
-    }
-    if usage.cache_write_1h:
-        shown["cache_creation"] = {
+        "cache_creation": {
             "ephemeral_5m_input_tokens": usage.cache_write,
             "ephemeral_1h_input_tokens": usage.cache_write_1h,
-        }
-    if usage.reasoning:
-        shown["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return shown
+        },
+        "output_tokens": usage.output_total,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "server_tool_use": None,
+        "service_tier": None,
+        "inference_geo": None,
+    }
