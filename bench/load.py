@@ -106,10 +106,12 @@ def _run(command: Sequence[str], timeout_s: float) -> str:
     return done.stdout
 
 
-def burst(port: int, body: Path, *, headers: Mapping[str, str], connections: int, seconds: int) -> Burst:
+def burst(
+    port: int, body: Path, *, path: str = PATH, headers: Mapping[str, str], connections: int, seconds: int
+) -> Burst:
     """Closed-loop load from wrk, one thread on the load core."""
     command = [*on_core(place.LOAD_CORE), str(tool_path("wrk")), "-t1", f"-c{connections}", f"-d{seconds}s"]
-    command += ["--timeout", "30s", "-s", str(place.NATIVE / "request.lua"), f"http://{place.HOST}:{port}{PATH}", "--"]
+    command += ["--timeout", "30s", "-s", str(place.NATIVE / "request.lua"), f"http://{place.HOST}:{port}{path}", "--"]
     command += [str(body), *(part for pair in headers.items() for part in pair)]
     return parse_wrk(_run(command, seconds + 60))
 

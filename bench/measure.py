@@ -51,7 +51,12 @@ def burst(
     side = running.side_cpu()
     with watched(running, everyone) as spent:
         seen = load.burst(
-            running.contender.port, body, headers=running.contender.headers, connections=connections, seconds=seconds
+            running.contender.port,
+            body,
+            path=shape.path,
+            headers=running.contender.headers,
+            connections=connections,
+            seconds=seconds,
         )
     catch_up_s = running.settle()
     requests = max(1, seen.requests)

@@ -15,6 +15,9 @@ _BASES = ("nginx", "portkey", "litellm")
 _LOADS = {
     Shape.JSON: "JSON answers, 1.2 KB in, 1.2 KB out",
     Shape.SSE: "Streams of 53 events sent at once, 16 KB out",
+    Shape.MESSAGES: "The same streams, asked for and answered as Anthropic's Messages",
+    Shape.RESPONSES: "The same streams, asked for and answered as OpenAI's Responses",
+    Shape.GEMINI: "The same streams, asked for and answered in Gemini's format",
     Shape.BIG: "JSON answers to bodies of 200 KB",
     Shape.PACED: "Paced streams",
 }

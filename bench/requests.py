@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.place import HOST
@@ -26,9 +27,62 @@ class Shape(StrEnum):
     SSE = "sse"
     BIG = "big"
     PACED = "paced"
+    MESSAGES = "messages"
+    RESPONSES = "responses"
+    GEMINI = "gemini"
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether the client speaks another format than the upstream: Chat Completions."""
+        return self in _TRANSLATED
+
+    @property
+    def path(self) -> str:
+        """Where it is asked for."""
+        return _TRANSLATED.get(self, PATH)
+
+
+_TRANSLATED: Mapping[Shape, str] = MappingProxyType(
+    {
+        Shape.MESSAGES: "/v1/messages",
+        Shape.RESPONSES: "/v1/responses",
+        Shape.GEMINI: f"/v1beta/models/{MODEL}:streamGenerateContent?alt=sse",
+    }
+)
 
 
 def body(shape: Shape) -> bytes:
+    """A request of the promised size for a shape."""
+    return _translated_body(shape) if shape.is_translated else _chat_body(shape)
+
+
+def _translated_body(shape: Shape) -> bytes:
+    """The streaming request of `Shape.SSE` in the client's own format."""
+    bare = json.dumps(_translated(shape, ""))
+    return json.dumps(_translated(shape, _prose(SMALL_BYTES - len(bare)))).encode()
+
+
+def _prose(size: int) -> str:
+    return (_SENTENCE * (size // len(_SENTENCE) + 1))[:size]
+
+
+def _translated(shape: Shape, prompt: str) -> dict[str, Any]:
+    system = "You are a helpful assistant."
+    document: dict[str, Any]
+    if shape is Shape.MESSAGES:
+        document = {"model": MODEL, "system": system, "messages": [{"role": "user", "content": prompt}]}
+        document |= {"max_tokens": 256, "temperature": 0.7, "stream": True}
+    elif shape is Shape.RESPONSES:
+        document = {"model": MODEL, "instructions": system, "input": prompt, "store": False}
+        document |= {"max_output_tokens": 256, "temperature": 0.7, "stream": True}
+    else:
+        document = {"systemInstruction": {"parts": [{"text": system}]}}
+        document |= {"contents": [{"role": "user", "parts": [{"text": prompt}]}]}
+        document |= {"generationConfig": {"maxOutputTokens": 256, "temperature": 0.7}}
+    return document
+
+
+def _chat_body(shape: Shape) -> bytes:
     """A chat completion request of exactly the promised size: a system message, a few turns, common settings."""
     size = BIG_BYTES if shape is Shape.BIG else SMALL_BYTES
     document: dict[str, Any] = {
@@ -41,8 +95,7 @@ def body(shape: Shape) -> bytes:
         document |= {"stream": True, "stream_options": {"include_usage": True}}
     turn = {"role": "user", "content": ""}
     document["messages"].append(turn)
-    missing = size - len(json.dumps(document))
-    turn["content"] = (_SENTENCE * (missing // len(_SENTENCE) + 1))[:missing]
+    turn["content"] = _prose(size - len(json.dumps(document)))
     return json.dumps(document).encode()
 
 

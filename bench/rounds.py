@@ -24,9 +24,12 @@ FULL: tuple[Load, ...] = (
     (Shape.SSE, 1),
     (Shape.SSE, 64),
     (Shape.SSE, 256),
+    (Shape.MESSAGES, 64),
+    (Shape.RESPONSES, 64),
+    (Shape.GEMINI, 64),
     (Shape.BIG, 16),
 )
-QUICK: tuple[Load, ...] = ((Shape.JSON, 64), (Shape.SSE, 64), (Shape.BIG, 16))
+QUICK: tuple[Load, ...] = ((Shape.JSON, 64), (Shape.SSE, 64), (Shape.MESSAGES, 64), (Shape.BIG, 16))
 
 PACED_CONNECTIONS = 1000
 
@@ -120,6 +123,8 @@ def _round(
 ) -> None:
     for shape, connections in scope.loads:
         for one in everyone:
+            if shape.is_translated and not one.contender.translates:
+                continue
             sample = measure.burst(
                 one,
                 everyone,

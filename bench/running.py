@@ -16,7 +16,7 @@ from uuid import uuid4
 from bench import place, proc
 from bench.contenders import Contender
 from bench.load import on_core
-from bench.requests import PATH, Shape, body
+from bench.requests import Shape, body
 
 _QUIET_SHARE = 0.2
 """A tree that uses less of a core than this is done with what the last measurement left it. An idle gateway uses about
@@ -84,7 +84,7 @@ class Running:
 
 def _post(connection: http.client.HTTPConnection, contender: Contender, shape: Shape) -> tuple[int, bytes]:
     headers = {"Content-Type": "application/json", **contender.headers}
-    connection.request("POST", PATH, body=body(shape), headers=headers)
+    connection.request("POST", shape.path, body=body(shape), headers=headers)
     answer = connection.getresponse()
     return answer.status, answer.read()
 
@@ -98,6 +98,10 @@ def check_answers(contender: Contender) -> None:
             raise Broken(f"{contender.name} answered {status} to {shape}: {answer[:300]!r}")
         if shape is Shape.SSE and not (b"[DONE]" in answer and answer.count(b"data:") >= place.EVENTS - 1):
             raise Broken(f"{contender.name} cut a stream: {answer.count(b'data:')} events, ending {answer[-120:]!r}")
+    for shape in (one for one in Shape if one.is_translated and contender.translates):
+        status, answer = _post(connection, contender, shape)
+        if status != 200 or answer.count(b"data:") < place.EVENTS - 3:
+            raise Broken(f"{contender.name} answered {status} to {shape}: {answer[:300]!r}")
     connection.close()
 
 

@@ -18,6 +18,7 @@ class Contender:
     is. `start_s` is how long it may take until it answers. `is_upstream` marks the mock itself, which shares the load
     generator's core; everything else runs on the tested core. `does_accounts` says that each request leaves a usage
     row, so that its memory is worth watching; `audit` is a command that proves the books right by ending with 0.
+    `translates` says that it takes requests in other formats than its upstream's.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Contender:
     start_s: float = 60.0
     is_upstream: bool = False
     does_accounts: bool = False
+    translates: bool = False
     audit: tuple[str, ...] = ()
 
 

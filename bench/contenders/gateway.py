@@ -71,6 +71,7 @@ def _gateway(name: str, title: str, *, port: int, is_hot: bool) -> Contender:
         headers={"Authorization": f"Bearer {KEY}"},
         environment={**_clean_environment(), **environment},
         does_accounts=True,
+        translates=is_hot,
         audit=(sys.executable, "-m", "hypereal", "ledger", "verify"),
     )
 

@@ -51,7 +51,7 @@ def test_a_process_that_is_gone_is_nobodys_loss() -> None:
 
 def test_an_unknown_machine_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _turn_ns(0)
-    monkeypatch.setattr(turns.platform, "machine", lambda: "pdp11")
+    monkeypatch.setattr(platform, "machine", lambda: "pdp11")
     take_short_turns()
     monkeypatch.undo()
     assert _turn_ns(0) == before
