@@ -60,6 +60,8 @@ def _load_table(results: Results, shape: Shape, connections: int) -> str:
             factors = [ratio(samples, base, _rate) for base in against]
             factors += [ratio(samples, base, _thrift) for base in against]
             rows.append([title, cells[0], *map(_factor, factors), *cells[1:]])
+            if shape.is_translated and (same := results.of(name, Shape.SSE, connections)):
+                rows[-1][0] += f" ({_factor(ratio(samples, same, _rate))} of untranslated)"
     versus = [*(f"vs {base}" for base in bases), *(f"CPU vs {base}" for base in bases)]
     head = ["", _COLUMNS[0][0], *versus, *(name for name, _, _ in _COLUMNS[1:])]
     return _table(head, rows)

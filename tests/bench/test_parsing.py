@@ -54,7 +54,7 @@ def test_idle_and_waiting_time_of_the_machine_is_not_busy() -> None:
 def test_bodies_have_the_promised_size(shape: Shape) -> None:
     payload = body(shape)
     assert len(payload) == (BIG_BYTES if shape is Shape.BIG else SMALL_BYTES)
-    assert json.loads(payload).get("stream", False) is (shape in {Shape.SSE, Shape.PACED})
+    assert json.loads(payload).get("stream", False) is (shape not in {Shape.JSON, Shape.BIG, Shape.GEMINI})
 
 
 def test_a_raw_request_announces_its_body() -> None:
