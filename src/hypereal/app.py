@@ -34,6 +34,7 @@ from hypereal.catalog.live import Surroundings
 from hypereal.catalog.reload import CatalogueSource
 from hypereal.db import open_engine
 from hypereal.gateway.affinity import Affinity
+from hypereal.gateway.books import Books
 from hypereal.gateway.failover import Failover
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.gateway.plan import Planner
@@ -209,6 +210,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     history = History(engine, retention_days=settings.response_retention_days)
     stack.push_async_callback(history.close)
     background.run(history.run())
+    books = Books(leases, journal)
     pipeline = Pipeline(
         verifier=verifier,
         planner=Planner(
@@ -220,14 +222,14 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         ),
         windows=windows,
         subjects=subjects,
-        leases=leases,
-        journal=journal,
+        books=books,
         failover=Failover(watch),
         resumption=Resumption(history),
         watch=watch,
     )
     upkeep = Upkeep(
         pipeline=pipeline,
+        books=books,
         journal=journal,
         leases=leases,
         routes=routes,

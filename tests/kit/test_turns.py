@@ -11,7 +11,6 @@ import sys
 
 import pytest
 
-from hypereal.kit import turns
 from hypereal.kit.turns import TURN_NS, take_short_turns
 
 _SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}

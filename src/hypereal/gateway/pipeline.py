@@ -10,30 +10,22 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
-from hypereal.billing import pricing
-from hypereal.billing.journal import Journal
-from hypereal.billing.lease import LeaseBook, Short, WalletUnavailable
-from hypereal.catalog.types import Price
 from hypereal.errors import (
     HyperealError,
-    InsufficientCredits,
     RateLimited,
     ShuttingDown,
-    SpendingLimitReached,
     Unauthorized,
-    Unavailable,
     UpstreamFailed,
     UpstreamTimeout,
 )
 from hypereal.gateway.bill import COUNTED, ESTIMATED, Bill, bill_answer, bill_stream
+from hypereal.gateway.books import Books
 from hypereal.gateway.call import Call
 from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.failover import Answered, Exchange, Failover, Result, to_error
 from hypereal.gateway.plan import Plan, Planner, Refusal
-from hypereal.gateway.records import Opened, Progress, Settlement
 from hypereal.gateway.relay import GONE, Streamed, StreamRelay
 from hypereal.gateway.resumption import NAMED, Resumption
 from hypereal.gateway.routes import Route
@@ -41,14 +33,14 @@ from hypereal.gateway.subjects import Subjects
 from hypereal.identity.principal import Principal
 from hypereal.identity.verifier import Verifier
 from hypereal.kit.drive import in_task
-from hypereal.kit.money import ZERO, Micro, credits_number, credits_text
+from hypereal.kit.money import Micro, credits_text
 from hypereal.kit.sse import split_events
 from hypereal.kit.watch import Watch
 from hypereal.limits.counters import Limited
 from hypereal.limits.windows import Windows
 from hypereal.providers.base import Failure
 from hypereal.wire import COUNTERS
-from hypereal.wire.base import BARE, EVENT_STREAM, Context, Endpoint, Kind, Usage
+from hypereal.wire.base import BARE, EVENT_STREAM, Context, Endpoint, Kind
 from hypereal.wire.families import render
 from hypereal.wire.fields import likely_input
 
@@ -57,7 +49,6 @@ PATIENCE_S = 60
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
 
 log = structlog.get_logger(__name__)
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Pipeline:
@@ -70,8 +61,7 @@ class Pipeline:
         planner: Planner,
         windows: Windows,
         subjects: Subjects,
-        leases: LeaseBook,
-        journal: Journal,
+        books: Books,
         failover: Failover,
         resumption: Resumption,
         watch: Watch,
@@ -80,14 +70,12 @@ class Pipeline:
         self._verifier = verifier
         self._planner = planner
         self._windows = windows
-        self._leases = leases
-        self._journal = journal
+        self._books = books
         self._failover = failover
         self._resumption = resumption
         self._watch = watch
         self._clock = clock
         self._subjects = subjects
-        self._open_streams: dict[str, Call] = {}
         self._failures: list[tuple[str, str]] = []
         self.in_flight = 0
         self.is_stopping = False
@@ -129,8 +117,8 @@ class Pipeline:
                 principal=principal,
             )
             refusal = self._admit(call, body, context)
-            if refusal is None and call.hold is None and endpoint.kind is not Kind.COUNT:
-                refusal = await self._hold(call)
+            if refusal is None and call.hold is None and call.plan is not None and endpoint.kind is not Kind.COUNT:
+                refusal = await self._books.hold(call, call.plan.hold)
             if refusal is not None:
                 self._end_refused(call, refusal)
             elif endpoint.kind is Kind.COUNT and call.plan is not None:
@@ -140,7 +128,8 @@ class Pipeline:
         finally:
             self.in_flight -= 1
             if call is not None:
-                self._leave(call)
+                call.exchange = None  # which holds the call: a cycle would keep its body until the next collection
+                self._books.leave(call)
             if self.is_stopping and not self.in_flight:
                 self._is_drained.set()
 
@@ -169,8 +158,9 @@ class Pipeline:
 
     def _admit(self, call: Call, body: bytes, context: Context) -> HyperealError | None:
         """Plan the request, let it through its windows, and hold its credits if memory can; or say why not."""
-        if self._journal.is_full:
-            return Unavailable("The server can't keep its books at the moment; try again", retry_after_s=5)
+        closed = self._books.why_closed()
+        if closed is not None:
+            return closed
         principal = call.principal
         plan = self._planner.plan(principal, call.endpoint, body, context)
         if isinstance(plan, Refusal):
@@ -186,28 +176,8 @@ class Pipeline:
         call.admission = admission
         if admission.limit is not None:
             call.limit_fields = _limit_fields(admission.limit, admission.remaining, admission.reset)
-        if envelope.endpoint.kind is Kind.COUNT:
-            return None
-        call.hold = self._leases.try_hold(
-            principal.wallet_id, principal.key_id, principal.spending_limit, call.request_id, plan.hold
-        )
-        return None
-
-    async def _hold(self, call: Call) -> HyperealError | None:
-        """Hold the credits that the plan may cost with the database's help."""
-        plan, principal = call.plan, call.principal
-        if plan is None:
-            return None
-        await in_task()
-        try:
-            hold = await self._leases.hold(
-                principal.wallet_id, principal.key_id, principal.spending_limit, call.request_id, plan.hold
-            )
-        except WalletUnavailable:
-            return Unavailable("The wallet could not be reached; try again", retry_after_s=1)
-        if isinstance(hold, Short):
-            return _short(hold)
-        call.hold = hold
+        if envelope.endpoint.kind is not Kind.COUNT:
+            self._books.try_hold(call, plan.hold)
         return None
 
     async def _fulfil(self, call: Call, plan: Plan) -> None:
@@ -232,10 +202,7 @@ class Pipeline:
         elif isinstance(result, Answered) and route is not None:
             bill = bill_answer(plan, route, result.answer)
             self._note_cache(plan, route, bill)
-            wanted = self._chargeable(call, bill.cost, route.model.price)
-            if not self._covers(call, wanted):
-                await self._extend(call, wanted)
-            charged = self._charge(call, wanted)
+            charged = await self._books.charge(call, bill.cost, route.model.price)
             if plan.envelope.stream:
                 self._answer_as_stream(call, exchange, route, result.body, bill, charged=charged)
             else:
@@ -243,10 +210,8 @@ class Pipeline:
         elif isinstance(result, Streamed) and route is not None and relay is not None:
             bill = bill_stream(plan, route, relay, result)
             self._note_cache(plan, route, bill)
-            wanted = self._chargeable(call, bill.cost, route.model.price)
-            if not self._covers(call, wanted):
-                await self._extend(call, wanted)
-            self._end_stream(call, relay, result, bill, self._charge(call, wanted))
+            charged = await self._books.charge(call, bill.cost, route.model.price)
+            self._end_stream(call, relay, result, bill, charged)
 
     async def _count(self, call: Call, plan: Plan) -> None:
         """Count tokens where an upstream can, else estimate; nothing is charged for it."""
@@ -261,7 +226,7 @@ class Pipeline:
             basis=COUNTED if isinstance(result, Answered) else ESTIMATED,
             error="client closed" if gone else None,
         )
-        self._settle(call, None, record)
+        self._books.settle(call, None, record)
         fields = call.limit_fields
         if isinstance(result, Answered) and exchange.route is not None:
             call.downstream.respond(200, fields + exchange.route.fields, result.body)
@@ -275,15 +240,12 @@ class Pipeline:
             self._planner.affinity.note(plan.affinity_key, route.target.upstream.id)
 
     def _commit(self, call: Call) -> None:
-        """A stream has begun: from here on the answer is owed for, whatever becomes of this process."""
-        plan, exchange = call.plan, call.exchange
-        if plan is None or exchange is None or exchange.route is None:
+        """A stream has begun: open the client's side."""
+        exchange = call.exchange
+        if exchange is None or exchange.route is None:
             return
         now = call.first_token_at = self._watch.time()
-        usage = plan.likely_usage(1)
-        owed = self._within_hold(call, pricing.cost(usage, exchange.route.model.price))
-        self._append(Opened(call.settlement(now=now, status=200, credits=owed, usage=usage, basis="estimated")))
-        self._open_streams[call.request_id] = call
+        self._books.open(call, now=now, price=exchange.route.model.price)
         relay = exchange.relay
         content_type = relay.dialect.content_type if relay is not None else EVENT_STREAM
         call.downstream.open_stream(_answer_fields(call, exchange, exchange.route), content_type)
@@ -296,7 +258,7 @@ class Pipeline:
         if call.endpoint.goes_on:
             self._resumption.keep(call.principal.account_id, plan.envelope, body, is_stream=False)
         status = CLIENT_CLOSED if call.downstream.is_gone else 200
-        self._settle(
+        self._books.settle(
             call,
             usage,
             call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
@@ -321,7 +283,7 @@ class Pipeline:
         if call.endpoint.goes_on:
             self._resumption.keep(call.principal.account_id, envelope, payload, is_stream=True)
         status = CLIENT_CLOSED if call.downstream.is_gone else 200
-        self._settle(
+        self._books.settle(
             call,
             usage,
             call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
@@ -342,7 +304,7 @@ class Pipeline:
             basis=bill.basis,
             error=None if bill.is_whole else detail,
         )
-        self._settle(call, bill.usage, record)
+        self._books.settle(call, bill.usage, record)
         if bill.is_whole:
             self._close_whole(call, relay, bill, charged)
         else:
@@ -372,7 +334,7 @@ class Pipeline:
     def _end_failed(self, call: Call, exchange: Exchange, failure: Failure) -> None:
         now = self._watch.time()
         if failure is GONE:
-            self._settle(call, None, call.settlement(now=now, status=CLIENT_CLOSED, error="client closed"))
+            self._books.settle(call, None, call.settlement(now=now, status=CLIENT_CLOSED, error="client closed"))
             return
         error = to_error(failure, exchange.failures)
         log.warning(
@@ -381,7 +343,7 @@ class Pipeline:
             status=error.status,
             failures=[f"{one.kind}: {one.message}" for one in exchange.failures] or failure.message,
         )
-        self._settle(
+        self._books.settle(
             call, None, call.settlement(now=now, status=error.status, error=f"{error.code}: {failure.message}")
         )
         fields = b"x-hypereal-attempts: %d\r\n%b" % (exchange.attempts, call.limit_fields)
@@ -389,80 +351,13 @@ class Pipeline:
 
     def _end_refused(self, call: Call, error: HyperealError) -> None:
         record = call.settlement(now=self._watch.time(), status=error.status, error=f"{error.code}: {error.message}")
-        self._settle(call, None, record)
+        self._books.settle(call, None, record)
         _refuse(call.downstream, call.endpoint, error, call.request_id, call.limit_fields)
-
-    @staticmethod
-    def _chargeable(call: Call, cost: Micro, price: Price) -> Micro:
-        """Of a cost, what may be charged: a model passes its hold no further than it states."""
-        return min(cost, pricing.may_charge(call.hold.amount, price)) if call.hold is not None else ZERO
-
-    def _covers(self, call: Call, wanted: Micro) -> bool:
-        return call.hold is None or self._leases.covers(call.hold, wanted)
-
-    async def _extend(self, call: Call, wanted: Micro) -> None:
-        """Take what the hold lacks from the wallet, as far as it has any."""
-        if call.hold is None:
-            return
-        await in_task()
-        try:
-            await self._leases.extend(call.hold, Micro(wanted - call.hold.amount))
-        except WalletUnavailable:
-            log.warning("charge.cut", request_id=call.request_id, wanted=wanted, held=call.hold.amount)
-
-    def _charge(self, call: Call, wanted: Micro) -> Micro:
-        """End the hold; what is charged is `wanted`, or what there is."""
-        return self._leases.settle(call.hold, wanted) if call.hold is not None else ZERO
-
-    @staticmethod
-    def _within_hold(call: Call, cost: Micro) -> Micro:
-        return min(cost, call.hold.amount) if call.hold is not None else ZERO
-
-    def _settle(self, call: Call, usage: Usage | None, record: Settlement) -> None:
-        """Append the record; from here on the charge is safe from anything that may happen to this process."""
-        if call.hold is not None and not record.credits:
-            self._leases.release(call.hold)
-        self._append(record)
-        self._open_streams.pop(call.request_id, None)
-        call.hold = None
-        if call.admission is not None:
-            call.admission.finish(0 if usage is None else usage.input_total + usage.output_total)
-            call.admission = None
-
-    def _append(self, record: Settlement | Opened | Progress) -> None:
-        self._journal.append(_encode(record))
-
-    def _leave(self, call: Call) -> None:
-        """However the request ended, nothing of it stays behind."""
-        call.exchange = None  # which holds the call: a cycle would keep its body until the next garbage collection
-        self._open_streams.pop(call.request_id, None)
-        if call.hold is not None:
-            self._leases.release(call.hold)
-            call.hold = None
-        if call.admission is not None:
-            call.admission.finish(0)
 
     def take_failures(self) -> list[tuple[str, str]]:
         """Upstream and kind of each attempt that failed since this was last asked, for the metrics."""
         failures, self._failures = self._failures, []
         return failures
-
-    def note_progress(self) -> None:
-        """Journal how far each open stream has come; called about once a second."""
-        for call in self._open_streams.values():
-            exchange, plan = call.exchange, call.plan
-            if exchange is None or exchange.relay is None or exchange.route is None or plan is None:
-                continue
-            tokens = exchange.relay.tokens_so_far()
-            usage = plan.likely_usage(tokens)
-            owed = self._within_hold(call, pricing.cost(usage, exchange.route.model.price))
-            self._append(Progress(request_id=call.request_id, credits=owed, output_tokens=tokens))
-
-
-def _short(short: Short) -> HyperealError:
-    if short.reason == "limit":
-        return SpendingLimitReached()
-    return InsufficientCredits(required=credits_number(short.required), available=credits_number(short.available))
 
 
 def _limit_fields(limit: int, remaining: int, reset: int) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hypereal.billing.journal import Journal
 from hypereal.billing.lease import LeaseBook
+from hypereal.gateway.books import Books
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.gateway.routes import Routes
 from hypereal.kit.upstream import UpstreamClient
@@ -22,6 +23,7 @@ class Upkeep:
         self,
         *,
         pipeline: Pipeline,
+        books: Books,
         journal: Journal,
         leases: LeaseBook,
         routes: Routes,
@@ -30,6 +32,7 @@ class Upkeep:
         statements: Callable[[], int],
     ) -> None:
         self._pipeline = pipeline
+        self._books = books
         self._journal = journal
         self._leases = leases
         self._routes = routes
@@ -45,7 +48,7 @@ class Upkeep:
             self.tick(loop.time())
 
     def tick(self, now: float) -> None:
-        self._pipeline.note_progress()
+        self._books.note_progress()
         self._journal.check_space()
         self._client.sweep(now)
         breakers: dict[str, bool] = {}
