@@ -1,4 +1,4 @@
-"""A client that leaves: what the upstream notices, and what is charged (docs/failure-contract.md, second table)."""
+"""A client that leaves: what the upstream notices, and what is charged (docs/failure-contract.md, its last section)."""
 
 from __future__ import annotations
 

@@ -323,6 +323,17 @@ async def test_a_model_that_drains_is_read_to_its_end(takes_chunks: bool) -> Non
     assert scene.client.writes == before
 
 
+@pytest.mark.parametrize("drain_s", [5.0, 40.0])
+async def test_an_answer_that_begins_while_it_is_drained_gets_no_other_time(drain_s: float) -> None:
+    scene = Scene(drain_s=drain_s)
+    scene.relay.gone()
+    scene.read(framed(HI))
+    scene.watch.pass_time(drain_s - 1)
+    assert (scene.commits, scene.outcome) == (1, None)
+    scene.watch.pass_time(1)
+    assert scene.outcome == Streamed(ending="gone", detail="drained for as long as allowed")
+
+
 async def test_draining_has_its_own_end() -> None:
     scene = Scene(drain_s=20.0)
     scene.read(framed(HI))

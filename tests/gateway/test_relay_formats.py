@@ -214,6 +214,18 @@ async def test_a_malformed_event_breaks_the_stream(form: Format) -> None:
 
 
 @EACH_FORMAT
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+async def test_a_malformed_event_is_found_among_others_of_its_read(form: Format, end: bytes) -> None:
+    events = [lf(event).removesuffix(b"\n\n") + end for event in form.events("/", "m")]
+    scene = new_scene(form)
+    middle = len(events) // 2
+    scene.read(*map(framed, events[:middle]))
+    scene.read(framed(events[middle]) + framed(b'data: {"type": "con' + end) + framed(events[middle + 1]))
+    assert scene.outcome == Streamed(ending="broken", detail="malformed event")
+    assert lf(scene.client.payload) == lf(*events[: middle + 1])
+
+
+@EACH_FORMAT
 async def test_a_ping_is_legal_where_it_stands(form: Format) -> None:
     events = form.events("/", "m")
     scene = new_scene(form)

@@ -46,6 +46,20 @@ async def paced(exchange: Exchange) -> None:
     await exchange.end()
 
 
+async def hesitant(exchange: Exchange) -> None:
+    """As `paced`, after a while of thinking."""
+    await exchange.pause(SLOW_S)
+    await paced(exchange)
+
+
+async def busy_once(exchange: Exchange) -> None:
+    """Throttled for longer than anybody waits, the first time."""
+    if exchange.request.number == 1:
+        await exchange.error(429, "Rate limit reached", retry_after="30")
+    else:
+        await ok(exchange)
+
+
 async def lingering(exchange: Exchange) -> None:
     """A perfect stream whose connection stays busy for a while after the terminal event."""
     if not exchange.wants_stream:
@@ -64,12 +78,12 @@ async def echo(exchange: Exchange) -> None:
 
 
 async def throttled(exchange: Exchange) -> None:
-    await exchange.error(429, "Rate limit reached", kind="rate_limit_error", retry_after="7")
+    await exchange.error(429, "Rate limit reached", retry_after="7")
 
 
 async def throttled_once(exchange: Exchange) -> None:
     if exchange.request.number == 1:
-        await exchange.error(429, "Rate limit reached", kind="rate_limit_error", retry_after="0")
+        await exchange.error(429, "Rate limit reached", retry_after="0")
     else:
         await ok(exchange)
 
@@ -82,17 +96,19 @@ async def error_once(exchange: Exchange) -> None:
 
 
 async def unavailable(exchange: Exchange) -> None:
-    await exchange.error(503, "Overloaded at internal-host-9", kind="overloaded")
+    await exchange.error(503, "Overloaded at internal-host-9")
 
 
 async def rejected(exchange: Exchange) -> None:
     """The request itself is at fault, by the upstream's own word."""
-    error = {"message": "max_tokens is too large", "type": "invalid_request_error", "param": "max_tokens", "code": None}
-    await exchange.json(400, {"error": error})
+    error = exchange.format.error(400, "max_tokens is too large")
+    if exchange.is_openai:
+        error["error"]["param"] = "max_tokens"
+    await exchange.json(400, error)
 
 
 async def bad_credentials(exchange: Exchange) -> None:
-    await exchange.error(401, "Incorrect API key provided: sk-upstr***", kind="authentication_error")
+    await exchange.error(401, "Incorrect API key provided: sk-upstr***")
 
 
 async def redirect(exchange: Exchange) -> None:
@@ -181,6 +197,18 @@ async def bad_json(exchange: Exchange) -> None:
     await exchange.end()
 
 
+async def malformed_event(exchange: Exchange) -> None:
+    """After a good beginning comes an event that is not JSON, then the rest."""
+    if not exchange.wants_stream:
+        await bad_json(exchange)
+        return
+    await _first_part(exchange)
+    await exchange.event(b'data: {"type":"con\n\n')
+    for part in exchange.events()[-3:]:
+        await exchange.event(part)
+    await exchange.end()
+
+
 async def bad_framing(exchange: Exchange) -> None:
     """After a good beginning comes a chunk whose size is not a number."""
     if exchange.wants_stream:
@@ -199,7 +227,7 @@ async def garbage(exchange: Exchange) -> None:
 
 
 async def no_done(exchange: Exchange) -> None:
-    """A finished stream without its `[DONE]`."""
+    """A stream without its terminal event."""
     if not exchange.wants_stream:
         await ok(exchange)
         return
@@ -234,12 +262,12 @@ async def empty_stream(exchange: Exchange) -> None:
 
 async def error_in_200(exchange: Exchange) -> None:
     """An error where the answer should be."""
-    error = {"error": {"message": "The model crashed at internal-host-9", "type": "server_error", "code": 500}}
+    message = "The model crashed at internal-host-9"
     if not exchange.wants_stream:
-        await exchange.json(200, error)
+        await exchange.json(200, exchange.format.error(500, message))
         return
     await exchange.open_stream()
-    await exchange.event(event(error))
+    await exchange.event(exchange.error_event(message))
     await exchange.end()
 
 
@@ -249,7 +277,7 @@ async def error_mid_stream(exchange: Exchange) -> None:
         await error_in_200(exchange)
         return
     await _first_part(exchange)
-    await exchange.event(event({"error": {"message": "The model crashed", "type": "server_error", "code": 500}}))
+    await exchange.event(exchange.error_event("The model crashed"))
     await exchange.end()
 
 
@@ -358,7 +386,7 @@ async def crlf(exchange: Exchange) -> None:
         return
     await exchange.open_stream()
     for part in exchange.events():
-        await exchange.event(part.replace(b"\n", b"\r\n"))
+        await exchange.event(part.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     await exchange.end()
 
 
@@ -444,9 +472,11 @@ BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
     {
         behaviour.__name__: behaviour
         for behaviour in (
-            ok, paced, lingering, echo, throttled, throttled_once, error_once, unavailable, rejected, bad_credentials,
+            ok, paced, hesitant, busy_once, lingering, echo, throttled, throttled_once, error_once, unavailable,
+            rejected, bad_credentials,
             redirect, reset, reset_once, closed, no_answer, slow_first_byte, headers_then_silence, cut, cut_in_chunk,
-            cut_by_reset, stall, bad_json, bad_framing, garbage, no_done, ends_early, empty_200, empty_stream,
+            cut_by_reset, stall, bad_json, malformed_event, bad_framing, garbage, no_done, ends_early, empty_200,
+            empty_stream,
             error_in_200, error_mid_stream, html_page, html_200, no_usage, zero_usage, spaced_usage, byte_by_byte,
             one_chunk, small_chunks, crlf, comments_first, other_form, gzipped, large, until_close, continue_first,
             tool_call, split, flood,

@@ -19,7 +19,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tests.support import openai_format
+from tests.support.formats import FORMATS, counts_tokens, format_of, model_in
+from tests.support.openai_format import compact
 
 Behaviour = Callable[["Exchange"], Awaitable[None]]
 
@@ -115,8 +116,10 @@ class Exchange:
         self._connection = connection
         self.request = recorded
         self.path = recorded.path
-        self.model = str(recorded.json.get("model", ""))
-        self.wants_stream = recorded.json.get("stream") is True
+        self.is_openai = format_of(recorded.path) == "openai_chat"
+        self.format = FORMATS[format_of(recorded.path)]
+        self.model = str(recorded.json.get("model", model_in(recorded.path)))
+        self.wants_stream = recorded.json.get("stream") is True or "streamGenerateContent" in recorded.path
 
     async def write(self, data: bytes) -> None:
         """Send bytes as they are; raises `ClientGone` when nobody listens any more."""
@@ -144,12 +147,15 @@ class Exchange:
         await self.write(body)
 
     async def json(self, status: int, value: Any, **headers: str) -> None:
-        await self.whole(status, openai_format.compact(value), **headers)
+        await self.whole(status, compact(value), **headers)
 
-    async def error(self, status: int, message: str, *, kind: str = "server_error", **headers: str) -> None:
-        """An error in OpenAI's shape."""
-        error = {"message": message, "type": kind, "param": None, "code": None}
-        await self.json(status, {"error": error}, **headers)
+    async def error(self, status: int, message: str, **headers: str) -> None:
+        """An error in the shape of the format that was asked in."""
+        await self.json(status, self.format.error(status, message), **headers)
+
+    def error_event(self, message: str) -> bytes:
+        """An error in the midst of a stream."""
+        return self.format.error_event(message)
 
     async def open_stream(self, **headers: str) -> None:
         await self.head(200, "text/event-stream; charset=utf-8", framing="transfer-encoding: chunked", **headers)
@@ -179,10 +185,18 @@ class Exchange:
         raise ClientGone
 
     def answer(self, **more: Any) -> dict[str, Any]:
-        return openai_format.answer(self.path, self.model, **more)
+        if counts_tokens(self.path):
+            return dict(self.format.count)
+        return self.format.answer(self.path, self.model, **more, **self._named)
 
     def events(self, **more: Any) -> list[bytes]:
-        return openai_format.events(self.path, self.model, **more)
+        return self.format.events(self.path, self.model, **more, **self._named)
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """Responses are kept by their names, so each has one of its own."""
+        is_kept = format_of(self.path) == "openai_responses"
+        return {"name": f"{self.request.connection}_{self.request.number}"} if is_kept else {}
 
 
 class FaultyUpstream:

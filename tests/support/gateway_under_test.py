@@ -14,7 +14,9 @@ from tests.support.bills import query
 from tests.support.catalogue_file import BACKUP, DEADLINES, lane_rows, model_row, render, upstream_row
 from tests.support.failure_contract import read_faults
 from tests.support.faulty_upstream import DeadPort, FaultyUpstream, SilentPort
+from tests.support.format_lanes import format_rows
 from tests.support.server import Server, start_server
+from tests.support.sound_lanes import sound_rows
 
 UPSTREAM_SECRET = "sk-upstream-secret-of-the-tests"
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
@@ -77,6 +79,9 @@ def _other_rows(upstream: FaultyUpstream) -> tuple[list[dict[str, Any]], list[di
 def catalogue(upstream: FaultyUpstream, dead: DeadPort, silent: SilentPort) -> str:
     """The whole `hypereal.toml`."""
     upstreams, models = _other_rows(upstream)
+    for rows in (format_rows(upstream), sound_rows(upstream)):
+        upstreams += rows[0]
+        models += rows[1]
     for row, lane_models in _fault_rows(upstream, dead, silent):
         upstreams.append(row)
         models.extend(lane_models)

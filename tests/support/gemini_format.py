@@ -40,7 +40,7 @@ def events(
     path: str, model: str, *, usage: Mapping[str, Any] | None = USAGE, words: tuple[str, ...] = WORDS
 ) -> list[bytes]:
     """A stream's chunks in order; the last one says why it stopped and what was used."""
-    return [*(event(_chunk(model, word)) for word in words[:-1]), event(_chunk(model, words[-1], "STOP", usage))]
+    return [*(event(_chunk(model, word)) for word in words), event(_chunk(model, "", "STOP", usage))]
 
 
 def error(status: int, message: str) -> dict[str, Any]:

@@ -26,17 +26,28 @@ def _item(text: str | None) -> dict[str, Any]:
     return {"id": "msg_upstream", "type": "message", "status": status, "role": "assistant", "content": content}
 
 
-def _response(model: str, status: str, output: list[Any], usage: Mapping[str, Any] | None) -> dict[str, Any]:
-    body = {"id": "resp_upstream", "object": "response", "created_at": CREATED, "status": status, "model": model}
+def _response(model: str, status: str, output: list[Any], usage: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    body = {"id": f"resp_{name}", "object": "response", "created_at": CREATED, "status": status, "model": model}
     body |= {"error": None, "incomplete_details": None, "output": output, "parallel_tool_calls": True, "tools": []}
     return {**body, "usage": None if usage is None else dict(usage)}
 
 
 def answer(
-    path: str, model: str, *, text: str = TEXT, usage: Mapping[str, Any] | None = USAGE, padding: str = ""
+    path: str,
+    model: str,
+    *,
+    text: str = TEXT,
+    usage: Mapping[str, Any] | None = USAGE,
+    padding: str = "",
+    name: str = "upstream",
 ) -> dict[str, Any]:
-    """A completed response with one message."""
-    return _response(model, "completed", [_item(text + padding)], usage)
+    """A completed response with one message; a shorter history, where that is asked for."""
+    if path.endswith("/compact"):
+        output = [{"type": "compaction", "id": "cmp_1", "encrypted_content": "c2hvcnRlcg=="}]
+        return {"id": f"resp_{name}", "object": "response.compaction", "created_at": CREATED, "output": output} | (
+            {} if usage is None else {"usage": dict(usage)}
+        )
+    return _response(model, "completed", [_item(text + padding)], usage, name)
 
 
 def event(value: Mapping[str, Any]) -> bytes:
@@ -44,12 +55,17 @@ def event(value: Mapping[str, Any]) -> bytes:
 
 
 def events(
-    path: str, model: str, *, usage: Mapping[str, Any] | None = USAGE, words: tuple[str, ...] = WORDS
+    path: str,
+    model: str,
+    *,
+    usage: Mapping[str, Any] | None = USAGE,
+    words: tuple[str, ...] = WORDS,
+    name: str = "upstream",
 ) -> list[bytes]:
     """A stream's events in order: the response begins, one message of text, the response is complete."""
     text = "".join(words)
     place = {"item_id": "msg_upstream", "output_index": 0, "content_index": 0}
-    begun = _response(model, "in_progress", [], None)
+    begun = _response(model, "in_progress", [], None, name)
     told: list[dict[str, Any]] = [
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
@@ -59,7 +75,7 @@ def events(
         {"type": "response.output_text.done", **place, "text": text, "logprobs": []},
         {"type": "response.content_part.done", **place, "part": _part(text)},
         {"type": "response.output_item.done", "output_index": 0, "item": _item(text)},
-        {"type": "response.completed", "response": _response(model, "completed", [_item(text)], usage)},
+        {"type": "response.completed", "response": _response(model, "completed", [_item(text)], usage, name)},
     ]
     return [event({**value, "sequence_number": number}) for number, value in enumerate(told)]
 

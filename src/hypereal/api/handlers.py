@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypereal.api.edge import family_of
 from hypereal.errors import HyperealError, Internal, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge
 from hypereal.wire.families import render
 
+_VERB = re.compile(r"/models/.+:[^/]*$")
+"""A path of Google's whose verb nobody serves: beside it, at most the model can be looked up."""
 WHERE = frozenset({"body", "query", "path", "header"})
 
 log = structlog.get_logger(__name__)
@@ -67,6 +70,8 @@ def _framework(request: Request, error: Exception) -> Response:
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
             return answer(request, NotFound(f"There is no {request.method} {request.url.path}"), headers)
+        case HTTPStatus.METHOD_NOT_ALLOWED if request.method == "POST" and _VERB.search(request.url.path):
+            return answer(request, NotFound(f"There is no POST {request.url.path}"))
         case HTTPStatus.METHOD_NOT_ALLOWED:
             message = f"{request.url.path} does not take {request.method}"
             return answer(request, MethodNotAllowed(message), headers)

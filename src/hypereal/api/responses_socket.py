@@ -16,7 +16,7 @@ import msgspec
 from hypereal.api.auth import extract_secret
 from hypereal.api.edge import read_context
 from hypereal.api.queued import Message, QueuedDownstream, Receive, Send
-from hypereal.errors import HyperealError, InvalidRequest, NotFound, PayloadTooLarge
+from hypereal.errors import HyperealError, InvalidRequest, NotFound, PayloadTooLarge, RateLimited
 from hypereal.gateway.downstream import LAST_CHUNK, Fields
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.sse import event_data, split_events
@@ -31,6 +31,8 @@ from hypereal.wire.openai_responses.response import echo, response_object
 CREATE = "response.create"
 REMEMBERED = 8
 """Responses of a connection that its next request may go on from."""
+WAITING = 8
+"""Requests that may wait for the one before them; a client has no use for more than one."""
 _TERMINAL = (b'"response.completed"', b'"response.incomplete"')
 _NOT_IN_A_BODY = frozenset({"type", "generate", "stream"})
 _encode = msgspec.json.encode
@@ -135,11 +137,12 @@ class _Connection:
         self._turns: dict[str, _Turn] = {}
         self._requests: asyncio.Queue[str | None] = asyncio.Queue()
         self._current: SocketDownstream | None = None
+        self._has_left = False
 
     async def run(self, receive: Receive) -> None:
         listener = asyncio.create_task(self._listen(receive))
         try:
-            while (text := await self._requests.get()) is not None:
+            while not self._has_left and (text := await self._requests.get()) is not None:
                 await self._handle(text)
         finally:
             listener.cancel()
@@ -149,12 +152,20 @@ class _Connection:
         while True:
             message = await receive()
             if message["type"] == "websocket.disconnect":
+                self._has_left = True
                 if self._current is not None:
                     self._current.leave()
                 await self._requests.put(None)
                 return
+            if self._requests.qsize() >= WAITING:
+                await self._refuse(RateLimited(f"No more than {WAITING} requests may wait on a connection"))
+                continue
             text = message.get("text")
             await self._requests.put(text if text is not None else message.get("bytes", b"").decode("utf-8", "replace"))
+
+    async def _refuse(self, problem: HyperealError) -> None:
+        error = msgspec.json.decode(render(Family.OPENAI, problem, ""))["error"]
+        await self._tell({"type": "error", "status": problem.status, "error": error})
 
     async def _handle(self, text: str) -> None:
         try:
@@ -163,15 +174,17 @@ class _Connection:
                 await self._announce(body)
                 return
         except HyperealError as problem:
-            error = msgspec.json.decode(render(Family.OPENAI, problem, ""))["error"]
-            await self._tell({"type": "error", "status": problem.status, "error": error})
+            await self._refuse(problem)
             return
         downstream = self._current = SocketDownstream()
         answering = asyncio.create_task(
             self._socket.answer(self._scope, downstream, body, endpoint=self._endpoint, secret=self._secret)
         )
-        await downstream.deliver(self._send)
-        await answering
+        try:
+            await downstream.deliver(self._send)
+        finally:
+            downstream.leave()  # unless it is complete: who cannot be sent to is gone
+            await answering
         self._current = None
         self._remember(read_fields(body), downstream.last)
 

@@ -41,6 +41,7 @@ _NOWHERE = b"\0"
 """Is in no event: JSON escapes it. The marker of a format whose streams have no terminal event."""
 _TOLD = "the upstream"
 
+
 Ending = Literal["complete", "broken", "stalled", "gone"]
 
 
@@ -68,6 +69,12 @@ def timeout_failure(message: str) -> Failure:
 
 def lost_failure(error: UpstreamError) -> Failure:
     return Failure(kind=FailureKind.RESET, message=f"the connection to {_TOLD} broke: {error}", retry_same=True)
+
+
+def _holds_objects(data: bytes) -> bool:
+    """Whether each event that ends in a read ends like one of ours, not the last one alone."""
+    blank = b"\n\n" if data.endswith(b"\n\n\r\n") else b"\r\n\r\n"
+    return data.count(blank) == data.count(b"}" + blank)
 
 
 GONE = Failure(kind=FailureKind.REJECTED, message="the client closed the connection", status=499, try_next=False)
@@ -172,7 +179,7 @@ class StreamRelay(Relay):
         self._note(data)
         if is_last or (self._marker in data and self._has_terminal(data)):
             self._end_with_chunks(data, is_last)
-        elif data.endswith(_EVENT_ENDS):
+        elif data.endswith(_EVENT_ENDS) and _holds_objects(data):
             if not self.is_draining:
                 self._downstream.send_chunks(data)
         else:
@@ -305,7 +312,8 @@ class StreamRelay(Relay):
             return False
         self.has_begun = True
         self._last_read = self._watch.time()
-        self.deadline = self._last_read + min(PING_AFTER_S, self._silence_s)
+        if not self.is_draining:
+            self.deadline = self._last_read + min(PING_AFTER_S, self._silence_s)
         self._commit()
         return True
 

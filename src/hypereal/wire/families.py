@@ -48,9 +48,11 @@ def _body(family: Family, error: HyperealError, request_id: str) -> dict[str, An
         return {"error": {**inner, **error.fields}}
     if family is Family.ANTHROPIC:
         kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": message, **error.fields}, "request_id": request_id}
+        return {"type": "error", "error": {**error.fields, "type": kind, "message": message}, "request_id": request_id}
     status = _GEMINI_STATUSES.get(error.status, "UNKNOWN")
-    return {"error": {"code": error.status, "message": message, "status": status, "type": error.type, **error.fields}}
+    # The code of an upstream's error, which is among the fields, is a word; Google's is the status.
+    own = {"code": error.status, "message": message, "status": status, "type": error.type}
+    return {"error": {**error.fields, **own}}
 
 
 def render(family: Family, error: HyperealError, request_id: str) -> bytes:

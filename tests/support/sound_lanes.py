@@ -1,0 +1,37 @@
+"""Lanes of sound upstreams in every format, and the models that the tests of formats ask for."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from tests.support.catalogue_file import model_row, upstream_row
+from tests.support.faulty_upstream import FaultyUpstream
+from tests.support.format_lanes import Rows, format_row
+from tests.support.formats import FORMATS
+
+CACHED_TOKENS = 1024
+
+
+def sound_rows(upstream: FaultyUpstream) -> Rows:
+    """`speaks-<format>` answers in one format and counts in it, `tells-<format>` counts nothing."""
+    tag = secrets.token_hex(4)
+    upstreams: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
+    for name in FORMATS:
+        counts = [name] if FORMATS[name].count else []
+        for lane, more in ((f"speaks-{name}", {"counts": counts}), (f"tells-{name}", {})):
+            upstreams.append(format_row(lane, upstream.url(f"ok~{lane}"), name, **more))
+            models.append(model_row(lane, [f"{lane}:served-{lane}"], kinds=["chat"]))
+    upstreams += [
+        upstream_row("busy-once", upstream.url(f"busy_once~{tag}"), kinds=["chat"]),
+        upstream_row("claude-there", upstream.url("ok~claude-there"), adapter="anthropic", dialects=["anthropic"]),
+        format_row("throttled-chat", upstream.url("throttled~first"), "openai_chat"),
+    ]
+    models += [
+        model_row("sticky", ["busy-once:served-one", "ok:served-two"], kinds=["chat"]),
+        model_row("claude-here", ["claude-there:claude"], kinds=["chat"], min_cache_tokens=CACHED_TOKENS),
+        model_row("vendor/claude:v1", ["claude-there:claude"], kinds=["chat"], dialects=["anthropic"]),
+        model_row("over-formats", ["throttled-chat:first", "claude-there:claude"], kinds=["chat"]),
+    ]
+    return upstreams, models
