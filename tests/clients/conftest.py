@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.programs import Bench
+from tests.clients.programs import CREDITS, Bench
 from tests.clients.tap import Tap
 from tests.support import node
 from tests.support.accounts import open_account
@@ -16,7 +16,6 @@ from tests.support.server import Server, start_server
 
 HERE = Path(__file__).parent
 TIMEOUT_S = node.INSTALL_TIMEOUT_S + 100  # the first test of a checkout installs the programs
-CREDITS = "1000"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, database_server: str, migra
 def bench(server: Server, tmp_path: Path) -> Iterator[Bench]:
     """A fresh account on the server, and an empty home to run programs in."""
     with Tap(server.port) as tap:
-        yield Bench(server=server, holder=open_account(server, CREDITS), tap=tap, directory=tmp_path)
+        yield Bench(server=server, holder=open_account(server, str(CREDITS)), tap=tap, directory=tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from tests.clients.tap import Tap
 from tests.support.accounts import Holder
-from tests.support.bills import Row, query, wallet
+from tests.support.bills import MICRO_PER_CREDIT, Row, query, wallet
 from tests.support.node import CLIENTS, NODE
 from tests.support.server import Server, wait_for
 
 PACKAGES = CLIENTS.directory / "node_modules"
 TIMEOUT_S = 90.0
-MICRO = 1_000_000
+CREDITS = 1000
+"""What the account of a bench begins with."""
 ECHOED = "hypereal-was-here"
 RUN_ECHO = f"run `echo {ECHOED}`"
 SAY_HI = "Say hi in one word"
@@ -108,16 +109,18 @@ class Bench:
     def requests(self, count: int) -> list[Row]:
         """The account's requests in the log, of which there must be `count`, oldest first.
 
-        All of them are settled: the ledger took what the log says, and nothing is held any more.
+        Each is settled, and answer, log and ledger agree: the ledger took what the log says, and the wallet lost it.
         """
 
         def look() -> list[Row] | None:
             rows = query(self.server.database_url, _REQUESTS, key=self.holder.key_id)
-            return rows if len(rows) >= count and wallet(self.server, self.holder.account_id)["held"] == 0 else None
+            return rows if len(rows) >= count else None
 
         rows = wait_for(look, f"{count} requests in the log", timeout_s=10)
         assert len(rows) == count, [(row["endpoint"], row["model"], row["status"]) for row in rows]
         assert [row["charged"] for row in rows] == [row["credits"] for row in rows]
+        balance = wallet(self.server, self.holder.account_id)["balance"]
+        assert balance == CREDITS * MICRO_PER_CREDIT - sum(row["credits"] for row in rows)
         return rows
 
     def turn(self, *, endpoint: str, model: str, count: int) -> list[Row]:
