@@ -34,7 +34,7 @@ bench: dev ## Compare with other gateways, pinned to cores: make bench ARGS="--q
 
 clean: ## Remove what was installed and generated; the server's data (.hypereal) stays
 	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
-	rm -rf tests/sdk/js/node_modules
+	rm -rf tests/sdk/js/node_modules tests/clients/node/node_modules
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 runtime:

@@ -52,8 +52,8 @@ def run(example: Example, server: Server) -> str:
     code = example.code.replace(ADDRESS, server.client.base_url)
     variables = {"HYPEREAL_API_KEY": server.client.key or ""}
     if example.language == "js":
-        node.install()
-        return node.run(["--input-type=module", "-e", code], variables)
+        node.SDK.install()
+        return node.SDK.run(["--input-type=module", "-e", code], variables)
     command = [sys.executable, "-c", code] if example.language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     done = subprocess.run(
         command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=TIMEOUT_S, check=False

@@ -14,11 +14,13 @@ from hypereal.sandbox.seals import seal
 _ENDS = ("response.completed", "response.incomplete")
 _ECHOED: dict[str, Any] = {
     "background": False,
+    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "previous_response_id": None,
     "prompt_cache_key": None,
     "safety_identifier": None,
@@ -32,6 +34,8 @@ _ECHOED: dict[str, Any] = {
     "user": None,
 }
 """What a response says of its request, with what holds where the request says nothing."""
+_FUNCTION: dict[str, Any] = {"description": None, "parameters": None, "strict": True}
+"""The same for each of its functions."""
 
 
 def _without_usage(event: Event) -> Event:
@@ -122,6 +126,7 @@ def _response(answer: Answer, status: str, output: list[Event]) -> Event:
     text = body.get("text") or {}
     return {
         **{name: body[name] if body.get(name) is not None else default for name, default in _ECHOED.items()},
+        "tools": [{**_FUNCTION, **tool} if tool["type"] == "function" else tool for tool in body.get("tools") or []],
         "id": f"resp_{answer.number}",
         "object": "response",
         "created_at": answer.created,

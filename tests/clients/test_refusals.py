@@ -1,0 +1,56 @@
+"""What programs do when the server says no: they stop, rather than hammer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.clients.programs import SAY_HI, Bench, Finished, claude, codex
+from tests.support.accounts import open_account
+
+pytestmark = pytest.mark.usefixtures("programs")
+PROGRAMS: dict[str, tuple[Callable[..., Finished], str]] = {
+    "codex": (codex, "/v1/responses"),
+    "claude": (claude, "/v1/messages"),
+}
+WATCHED_S = 20.0
+every_program = pytest.mark.parametrize("name", PROGRAMS)
+
+
+def asked(bench: Bench, name: str, prompt: str = SAY_HI) -> tuple[int, Finished]:
+    """How many requests the program sent before it gave up, within the time that we watch it."""
+    run, path = PROGRAMS[name]
+    done = run(bench, prompt, timeout_s=WATCHED_S)
+    return bench.tap.asked(path), done
+
+
+@every_program
+def test_a_poor_account(bench: Bench, name: str) -> None:
+    count, done = asked(replace(bench, holder=open_account(bench.server, "1")), name)
+    print(name, 402, count, done.code, done.text[-400:])
+    assert count <= 2
+
+
+@every_program
+def test_a_wrong_key(bench: Bench, name: str) -> None:
+    count, done = asked(replace(bench, holder=replace(bench.holder, secret="ck_" + "w" * 48)), name)
+    print(name, 401, count, done.code, done.text[-400:])
+    assert count <= 2
+
+
+@every_program
+def test_a_limit(bench: Bench, name: str) -> None:
+    limited = open_account(bench.server, "1000", key={"requests_per_hour": 1})
+    with bench.server.client.with_key(limited.secret) as client:
+        assert client.chat("gpt-5").status == 200
+    count, done = asked(replace(bench, holder=limited), name)
+    print(name, 429, count, done.code, done.text[-400:])
+    assert count <= 2
+
+
+@every_program
+def test_providers_that_are_down(bench: Bench, name: str) -> None:
+    count, done = asked(bench, name, f"{SAY_HI} [[sandbox:status=503]]")
+    print(name, 503, count, done.code, done.text[-400:])
