@@ -39,6 +39,7 @@ _EVENT_ENDS = tuple(b"}" + end for end in _LINE_ENDS)
 does not end like one is looked at more closely."""
 _NOWHERE = b"\0"
 """Is in no event: JSON escapes it. The marker of a format whose streams have no terminal event."""
+_OBJECT_END = b"}\n\n"
 _TOLD = "the upstream"
 
 
@@ -270,19 +271,25 @@ class StreamRelay(Relay):
     def _pass_on(self, events: list[bytes]) -> None:
         passed: list[bytes] = []
         ending: Streamed | None = None
+        marker, dialect = self._marker, self.dialect
         for event in events:
-            data = event_data(event)
-            data = data.strip() if data is not None else None
-            if self._is_terminal(data):
-                self.saw_terminal = True
-                self.tail = event
-                ending = Streamed(ending="complete")
+            if marker in event or not event.endswith(_OBJECT_END):
+                data = event_data(event)
+                data = data.strip() if data is not None else None
+                if self._is_terminal(data):
+                    self.saw_terminal = True
+                    self.tail = event
+                    ending = Streamed(ending="complete")
+                    break
+                if data is not None and not data.endswith(b"}"):
+                    ending = Streamed(ending="broken", detail="malformed event")
+                    break
+            passed.append(dialect.edit(event) if dialect.rewrites_events else event)
+            if dialect.has_failed:
+                ending = Streamed(ending="broken", detail="the upstream gave up")
                 break
-            if data is not None and not data.endswith(b"}"):
-                self._connection.abort()
-                ending = Streamed(ending="broken", detail="malformed event")
-                break
-            passed.append(self.dialect.edit(event) if self.dialect.rewrites_events else event)
+        if ending is not None and not self.saw_terminal:
+            self._connection.abort()
         payload = b"".join(passed)
         if payload and not self.is_draining:
             self._downstream.send(payload)

@@ -213,6 +213,9 @@ class StreamWriting(Protocol):
     rewrites_events: bool
     """Whether `edit` must see each event; false lets the bytes pass as they come."""
 
+    has_failed: bool
+    """Whether `edit` has found an event that cannot be read, or that says that the upstream gave up."""
+
     content_type: bytes
 
     ping: bytes

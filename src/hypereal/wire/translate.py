@@ -27,7 +27,7 @@ from hypereal.wire.base import (
 from hypereal.wire.codec import Codec, EventReader, EventWriter
 from hypereal.wire.conversation import Aim
 from hypereal.wire.custom_tools import CustomCalls, as_functions, custom_names, restore
-from hypereal.wire.events import Event, Failed, Finished, fold, unfold
+from hypereal.wire.events import Delta, Event, Failed, Finished, fold, unfold
 
 BROKEN = "The provider broke off; the answer is incomplete"
 _CUSTOM_IN_JSON = b'"custom"'
@@ -152,7 +152,8 @@ class TranslatedStream:
         self._reader = reader
         self._writer = writer
         self._custom = CustomCalls(custom) if custom else None
-        self._failed = False
+        self._is_plain = not custom and not client.rewrites_events
+        self.has_failed = False
         self._finished = False
         self.terminal = upstream.terminal
         self.content_type = client.content_type
@@ -164,15 +165,25 @@ class TranslatedStream:
 
     def read(self, kept: bytes, total_bytes: int) -> Answer:
         answer = self._upstream.read(kept, total_bytes)
-        return _replace(answer, is_complete=False) if self._failed else answer
+        return _replace(answer, is_complete=False) if self.has_failed else answer
 
     def edit(self, event: bytes) -> bytes:
-        return self._shown(self._write(self._reader.read(event)))
+        told = self._read(event)
+        if len(told) == 1 and self._is_plain and type(told[0]) is Delta:
+            return self._writer.write(told[0])
+        return self._shown(self._write(told))
+
+    def _read(self, event: bytes) -> list[Event]:
+        try:
+            return self._reader.read(event)
+        except Garbage:
+            self.has_failed = True
+            return []
 
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:
-        last = b"".join(self._write(self._reader.read(event)) for event in _whole_events(tail))
+        last = b"".join(self._write(self._read(event)) for event in _whole_events(tail))
         last = self._shown(last + self._write(self._reader.end()))
-        if self._failed or not self._finished:
+        if self.has_failed or not self._finished:
             return last + self.break_off(UpstreamFailed(BROKEN), self._request_id)
         ending = self._writer.end(usage, charged)
         return last + self._client.close(ending, _replace(answer, usage=usage), usage, charged)
@@ -182,10 +193,10 @@ class TranslatedStream:
             events = self._custom.restore(events)
         written = []
         for event in events:
-            if self._failed or self._finished:
+            if self.has_failed or self._finished:
                 break  # nothing follows the end
             if isinstance(event, Failed):
-                self._failed = True
+                self.has_failed = True
                 break
             self._finished = isinstance(event, Finished)
             written.append(self._writer.write(event))

@@ -123,6 +123,7 @@ class MessagesStream:
     rewrites_events = False
     content_type = b"text/event-stream; charset=utf-8"
     ping = PING
+    has_failed = False
 
     def __init__(self) -> None:
         self._started: UsageFields | None = None

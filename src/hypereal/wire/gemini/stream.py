@@ -67,6 +67,7 @@ class GeminiStream:
     """The stream of one request, as events or, with `as_array`, as one JSON array. Its end is the end of the body."""
 
     terminal = b""
+    has_failed = False
 
     def __init__(self, *, as_array: bool = False) -> None:
         self._frames = frames(as_array=as_array)

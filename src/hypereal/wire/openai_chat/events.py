@@ -44,6 +44,7 @@ from hypereal.wire.openai_chat.reasoning import (
 )
 from hypereal.wire.openai_chat.stream import DONE, error_text
 from hypereal.wire.openai_chat.usage import render_usage
+from hypereal.wire.repeats import Repeats
 
 _NOTHING = msgspec.Raw()
 _encode = msgspec.json.encode
@@ -158,8 +159,17 @@ class ChatReader:
         self._sequence: Any = None
         self._has_refused = False
         self._usage: Usage | None = None
+        self._repeats = Repeats()
 
     def read(self, event: bytes) -> list[Event]:
+        if self._text is not None and (text := self._repeats.text_in(event)) is not None:
+            return [Delta(self._text, text)] if text else []
+        told = self._decode(event)
+        if len(told) == 1 and isinstance(delta := told[0], Delta) and delta.index == self._text:
+            self._repeats.learn(event, delta.text)
+        return told
+
+    def _decode(self, event: bytes) -> list[Event]:
         data = event_data(event)
         if data is None or self._has_ended:
             return []
@@ -258,6 +268,7 @@ class ChatReader:
         if self._text is not None:
             told.append(BlockStopped(self._text))
             self._text = None
+            self._repeats.forget()
 
     def _show(self, images: Any, told: list[Event]) -> None:
         for image in as_list(images):

@@ -121,6 +121,7 @@ class ChatStream:
     terminal = DONE
     content_type = EVENT_STREAM
     ping = COMMENT
+    has_failed = False
 
     def __init__(
         self, *, family: Family = Family.OPENAI, hides_usage: bool = False, adds_credits: bool = False

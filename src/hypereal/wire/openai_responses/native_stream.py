@@ -106,6 +106,7 @@ class ResponsesStream:
     rewrites_events = False
     content_type = EVENT_STREAM
     ping = COMMENT
+    has_failed = False
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
