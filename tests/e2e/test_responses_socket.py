@@ -123,6 +123,25 @@ def test_a_warm_up_costs_nothing_and_is_gone_on_from(server: Server, upstream: F
     assert [row["credits"] for row in wait_for(logged, "a row of the log", timeout_s=10)] == [COST_OF_OK]
 
 
+def test_a_warm_up_may_itself_go_on_from_a_stored_response(
+    server: Server, upstream: FaultyUpstream, session: Session
+) -> None:
+    marker = f"stored before the warm-up {server.port}"
+    stored = server.client.post(PATH, {"model": MODEL, "input": marker}).json["id"]
+    named = session.ask(input="Second", previous_response_id=stored, generate=False)[-1]["response"]["id"]
+    assert text_of(session.ask(input="Third", previous_response_id=named)) == TEXT
+    sent = json.dumps(inputs(upstream, marker))
+    assert [said for said in (marker, TEXT, "Second", "Third") if said not in sent] == []
+    (event,) = session.ask(input="Second", previous_response_id="resp_nowhere", generate=False)
+    assert event["error"]["code"] == "previous_response_not_found"
+
+
+def test_warm_ups_are_not_remembered_for_ever(session: Session) -> None:
+    names = [session.ask(generate=False)[-1]["response"]["id"] for _ in range(9)]
+    assert session.ask(previous_response_id=names[0])[-1]["status"] == 400
+    assert text_of(session.ask(previous_response_id=names[-1])) == TEXT
+
+
 @pytest.mark.parametrize(
     ("message", "says"),
     [

@@ -29,7 +29,7 @@ from hypereal.errors import (
     UpstreamTimeout,
 )
 from hypereal.gateway.bill import COUNTED, ESTIMATED, Bill, bill_answer, bill_stream
-from hypereal.gateway.call import Call
+from hypereal.gateway.call import Call, limit_fields
 from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.failover import Answered, Exchange, Failover, Result, to_error
 from hypereal.gateway.plan import Plan, Planner, Refusal
@@ -149,6 +149,13 @@ class Pipeline:
         verdict = await self._verify(secret)
         return None if isinstance(verdict, Principal) else verdict
 
+    async def written_out(self, secret: bytes | None, body: bytes) -> bytes | HyperealError:
+        """A body with the stored response in it that it goes on from, for a request that is not served yet."""
+        verdict = await self._verify(secret)
+        if not isinstance(verdict, Principal):
+            return verdict
+        return await self._write_out(verdict, body) if NAMED in body else body
+
     async def stop(self) -> None:
         """Turn away new requests and wait for those under way."""
         self.is_stopping = True
@@ -181,11 +188,11 @@ class Pipeline:
         envelope.request_id, envelope.at = call.request_id, int(call.at)
         admission = self._windows.admit(self._subjects.of(principal), plan.tokens)
         if isinstance(admission, Limited):
-            call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
+            call.limit_fields = limit_fields(admission.limit, 0, admission.reset)
             return RateLimited(admission.message, retry_after_s=admission.retry_after_s)
         call.admission = admission
         if admission.limit is not None:
-            call.limit_fields = _limit_fields(admission.limit, admission.remaining, admission.reset)
+            call.limit_fields = limit_fields(admission.limit, admission.remaining, admission.reset)
         if envelope.endpoint.kind is Kind.COUNT:
             return None
         call.hold = self._leases.try_hold(
@@ -463,14 +470,6 @@ def _short(short: Short) -> HyperealError:
     if short.reason == "limit":
         return SpendingLimitReached()
     return InsufficientCredits(required=credits_number(short.required), available=credits_number(short.available))
-
-
-def _limit_fields(limit: int, remaining: int, reset: int) -> bytes:
-    return b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
-        limit,
-        remaining,
-        reset,
-    )
 
 
 def _answer_fields(call: Call, exchange: Exchange, route: Route) -> bytes:
