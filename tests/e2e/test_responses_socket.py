@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.support.accounts import open_account
 from tests.support.bills import query, settled
@@ -29,7 +30,7 @@ RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"
 class Session:
     """A connection as Codex uses it."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def send(self, **fields: Any) -> None:
@@ -37,7 +38,7 @@ class Session:
 
     def read(self) -> list[dict[str, Any]]:
         """The events of one answer."""
-        events = []
+        events: list[dict[str, Any]] = []
         while not events or events[-1]["type"] not in TERMINAL:
             events.append(json.loads(self.connection.recv(timeout=10)))
         return events

@@ -21,7 +21,7 @@ from hypereal.wire.translate import Translation
 from tests.gateway.wiring import LAST, UNTIL_CLOSED, Scene, framed
 from tests.providers import event_stream as frames
 from tests.support import anthropic_format, gemini_format, openai_format, responses_format
-from tests.support.openai_format import TEXT
+from tests.support.openai_format import TEXT, WORDS
 from tests.support.speakers import SPEAKERS
 from tests.wire.asking import endpoint_of
 
@@ -298,7 +298,7 @@ async def test_frames_become_events_wherever_they_are_cut() -> None:
         scene.read(data[:at], data[at:])
         assert scene.outcome == COMPLETE, at
         assert scene.relay.read().usage == USAGE, at
-        assert closed(scene).count(b"content_block_delta") == 2 * len(anthropic_format.WORDS), at
+        assert closed(scene).count(b"content_block_delta") == 2 * len(WORDS), at
 
 
 async def test_an_unsound_frame_before_the_beginning_fails_the_attempt() -> None:
