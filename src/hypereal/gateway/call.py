@@ -18,15 +18,6 @@ from hypereal.wire.base import Endpoint, Usage
 NO_USAGE = Usage()
 
 
-def limit_fields(limit: int, remaining: int, reset: int) -> bytes:
-    """What each answer says of the window that is nearest to its end."""
-    return b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
-        limit,
-        remaining,
-        reset,
-    )
-
-
 class Call(msgspec.Struct, kw_only=True):
     """A request and its progress. `started` is in the event loop's time, `at` seconds since the epoch."""
 

@@ -29,7 +29,7 @@ from hypereal.errors import (
     UpstreamTimeout,
 )
 from hypereal.gateway.bill import COUNTED, ESTIMATED, Bill, bill_answer, bill_stream
-from hypereal.gateway.call import Call, limit_fields
+from hypereal.gateway.call import Call
 from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.failover import Answered, Exchange, Failover, Result, to_error
 from hypereal.gateway.plan import Plan, Planner, Refusal
@@ -188,11 +188,11 @@ class Pipeline:
         envelope.request_id, envelope.at = call.request_id, int(call.at)
         admission = self._windows.admit(self._subjects.of(principal), plan.tokens)
         if isinstance(admission, Limited):
-            call.limit_fields = limit_fields(admission.limit, 0, admission.reset)
+            call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
             return RateLimited(admission.message, retry_after_s=admission.retry_after_s)
         call.admission = admission
         if admission.limit is not None:
-            call.limit_fields = limit_fields(admission.limit, admission.remaining, admission.reset)
+            call.limit_fields = _limit_fields(admission.limit, admission.remaining, admission.reset)
         if envelope.endpoint.kind is Kind.COUNT:
             return None
         call.hold = self._leases.try_hold(
@@ -470,6 +470,14 @@ def _short(short: Short) -> HyperealError:
     if short.reason == "limit":
         return SpendingLimitReached()
     return InsufficientCredits(required=credits_number(short.required), available=credits_number(short.available))
+
+
+def _limit_fields(limit: int, remaining: int, reset: int) -> bytes:
+    return b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n" % (
+        limit,
+        remaining,
+        reset,
+    )
 
 
 def _answer_fields(call: Call, exchange: Exchange, route: Route) -> bytes:
