@@ -145,14 +145,15 @@ def test_breakpoints_are_set_unless_the_client_says_no(
 ) -> None:
     speaker = SPEAKERS[client_format]
     system = {"system": LONG} if client_format == "anthropic" else {}
-    for note, more in (
+    wishes: tuple[tuple[str, dict[str, Any]], ...] = (
         ("with", {}),
         ("auto", {"hypereal": {"cache": "auto"}}),
         ("without", {"hypereal": {"cache": False}}),
-    ):
+    )
+    for note, more in wishes:
         marker = f"cache {note} {client_format} {server.port}"
         content = {"messages": [{"role": "system", "content": LONG}, {"role": "user", "content": marker}]}
-        fields = {**more, **(system or content)}
+        fields: dict[str, Any] = {**more, **(system or content)}
         answer = speaker.ask(server.client, "claude-here", marker, **fields)
         assert answer.status == 200, answer.body
         sent = upstream.seen(marker)[-1].json

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.support.accounts import open_account
 from tests.support.bills import query, settled
@@ -29,7 +30,7 @@ RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"
 class Session:
     """A connection as Codex uses it."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def send(self, **fields: Any) -> None:
@@ -37,7 +38,7 @@ class Session:
 
     def read(self) -> list[dict[str, Any]]:
         """The events of one answer."""
-        events = []
+        events: list[dict[str, Any]] = []
         while not events or events[-1]["type"] not in TERMINAL:
             events.append(json.loads(self.connection.recv(timeout=10)))
         return events
@@ -121,6 +122,25 @@ def test_a_warm_up_costs_nothing_and_is_gone_on_from(server: Server, upstream: F
         return found or None
 
     assert [row["credits"] for row in wait_for(logged, "a row of the log", timeout_s=10)] == [COST_OF_OK]
+
+
+def test_a_warm_up_may_itself_go_on_from_a_stored_response(
+    server: Server, upstream: FaultyUpstream, session: Session
+) -> None:
+    marker = f"stored before the warm-up {server.port}"
+    stored = server.client.post(PATH, {"model": MODEL, "input": marker}).json["id"]
+    named = session.ask(input="Second", previous_response_id=stored, generate=False)[-1]["response"]["id"]
+    assert text_of(session.ask(input="Third", previous_response_id=named)) == TEXT
+    sent = json.dumps(inputs(upstream, marker))
+    assert [said for said in (marker, TEXT, "Second", "Third") if said not in sent] == []
+    (event,) = session.ask(input="Second", previous_response_id="resp_nowhere", generate=False)
+    assert event["error"]["code"] == "previous_response_not_found"
+
+
+def test_warm_ups_are_not_remembered_for_ever(session: Session) -> None:
+    names = [session.ask(generate=False)[-1]["response"]["id"] for _ in range(9)]
+    assert session.ask(previous_response_id=names[0])[-1]["status"] == 400
+    assert text_of(session.ask(previous_response_id=names[-1])) == TEXT
 
 
 @pytest.mark.parametrize(

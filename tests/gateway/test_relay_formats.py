@@ -12,14 +12,17 @@ import pytest
 from hypereal.gateway.relay import LINGER_S, PING_AFTER_S, Streamed
 from hypereal.providers.aws_event_stream import EventStream
 from hypereal.providers.base import Failure, FailureKind
-from hypereal.wire import DIALECTS
+from hypereal.wire import CODECS, DIALECTS, ENDPOINTS
 from hypereal.wire.anthropic.native_stream import MessagesStream
-from hypereal.wire.base import Envelope, StreamDialect, Usage
+from hypereal.wire.base import Context, Envelope, StreamDialect, Usage
 from hypereal.wire.gemini.stream import GeminiStream
 from hypereal.wire.openai_responses.native_stream import ResponsesStream
+from hypereal.wire.translate import Translation
 from tests.gateway.wiring import LAST, UNTIL_CLOSED, Scene, framed
 from tests.providers import event_stream as frames
-from tests.support import anthropic_format, gemini_format, responses_format
+from tests.support import anthropic_format, gemini_format, openai_format, responses_format
+from tests.support.openai_format import TEXT, WORDS
+from tests.support.speakers import SPEAKERS
 from tests.wire.asking import endpoint_of
 
 COMPLETE = Streamed(ending="complete")
@@ -242,6 +245,42 @@ async def test_a_ping_is_legal_where_it_stands(form: Format) -> None:
     assert closed(scene).replace(ping, b"", 1) == b"".join(events) or form.name == "gemini"
 
 
+PINGS: Mapping[str, bytes] = {
+    "openai_chat": b": ping\n\n",
+    "anthropic": b'event: ping\ndata: {"type": "ping"}\n\n',
+    "openai_responses": b": ping\n\n",
+    "gemini": b"\n",
+}
+
+
+@pytest.mark.parametrize("client", [name for name in PINGS if name != "openai_chat"])
+async def test_a_translated_stream_is_pinged_in_the_clients_words(client: str) -> None:
+    upstream = "openai_chat" if client == "anthropic" else "anthropic"
+    translation = Translation(
+        client=DIALECTS[client],
+        client_codec=CODECS[client],
+        upstream=DIALECTS[upstream],
+        upstream_codec=CODECS[upstream],
+        max_output_tokens=1000,
+        default_output_tokens=100,
+    )
+    speaker = SPEAKERS[client]
+    endpoint = next(point for point in ENDPOINTS if point.dialect == client)
+    asked = json.dumps(speaker.body("m", "Hi", True)).encode()
+    envelope = translation.parse(endpoint, asked, Context(model="m", query=b"alt=sse"))
+    assert isinstance(envelope, Envelope)
+    events = (openai_format if upstream == "openai_chat" else anthropic_format).events("/chat/completions", "m")
+    scene = Scene(dialect=translation.stream(envelope))
+    scene.read(*map(framed, events[:6]))
+    before = scene.client.payload
+    scene.watch.pass_time(PING_AFTER_S)
+    assert scene.client.payload == before + PINGS[client]
+    scene.read(*map(framed, events[6:]), LAST)
+    assert scene.outcome == COMPLETE
+    whole = closed(scene).decode()
+    assert "".join(speaker.text(json.loads(line[6:])) for line in whole.split("\n") if line[:6] == "data: ") == TEXT
+
+
 def bedrock_frames() -> list[bytes]:
     """Anthropic's events as Bedrock sends them."""
     datas = [event.partition(b"data: ")[2].strip() for event in anthropic_format.events("/", "m")]
@@ -259,7 +298,7 @@ async def test_frames_become_events_wherever_they_are_cut() -> None:
         scene.read(data[:at], data[at:])
         assert scene.outcome == COMPLETE, at
         assert scene.relay.read().usage == USAGE, at
-        assert closed(scene).count(b"content_block_delta") == 2 * len(anthropic_format.WORDS), at
+        assert closed(scene).count(b"content_block_delta") == 2 * len(WORDS), at
 
 
 async def test_an_unsound_frame_before_the_beginning_fails_the_attempt() -> None:

@@ -131,9 +131,9 @@ def test_a_request_that_cannot_be_signed_is_a_failed_attempt() -> None:
 def test_what_one_attempt_left_out_is_not_said_of_the_next() -> None:
     envelope = asked("/v1/messages", top_k=5)
     sent(route_of(claude(CHAT_ONLY), "anthropic"), envelope)
-    assert envelope.dropped == ("top_k",)
+    assert "top_k" in envelope.dropped
     sent(route_of(claude(UP), "anthropic"), envelope)
-    assert envelope.dropped == ()
+    assert not envelope.dropped
 
 
 def test_breakpoints_are_set_for_targets_that_want_them_and_not_where_the_client_said_no() -> None:

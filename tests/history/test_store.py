@@ -74,7 +74,7 @@ async def test_nobody_waits_for_long_for_what_does_not_exist(
     async def noted(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(store.asyncio, "sleep", noted)
+    monkeypatch.setattr(asyncio, "sleep", noted)
     assert await new_history(engine).find("acc_1", "resp_none") is None
     assert sum(waits) == pytest.approx(store.PATIENCE_S)
 

@@ -16,8 +16,16 @@ USAGE: Mapping[str, Any] = {
 }
 
 
-def _message(model: str, content: list[Any], usage: Mapping[str, Any] | None, stop_reason: str | None) -> Any:
-    body = {"id": "msg_upstream", "type": "message", "role": "assistant", "model": model, "content": content}
+def _message(
+    model: str, content: list[Any], usage: Mapping[str, Any] | None, stop_reason: str | None
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": "msg_upstream",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+    }
     body |= {"stop_reason": stop_reason, "stop_sequence": None}
     return body if usage is None else {**body, "usage": dict(usage)}
 
@@ -26,8 +34,7 @@ def answer(
     path: str, model: str, *, text: str = TEXT, usage: Mapping[str, Any] | None = USAGE, padding: str = ""
 ) -> dict[str, Any]:
     """A whole message."""
-    whole: dict[str, Any] = _message(model, [{"type": "text", "text": text + padding}], usage, "end_turn")
-    return whole
+    return _message(model, [{"type": "text", "text": text + padding}], usage, "end_turn")
 
 
 def event(value: Mapping[str, Any]) -> bytes:

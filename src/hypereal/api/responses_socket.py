@@ -92,6 +92,7 @@ class ResponsesSocket:
 
     def __init__(self, pipeline: Pipeline, new_id: Callable[[], str], *, body_limit_bytes: int) -> None:
         self._pipeline = pipeline
+        self.written_out = pipeline.written_out
         self.new_id = new_id
         self.body_limit_bytes = body_limit_bytes
 
@@ -207,12 +208,13 @@ class _Connection:
 
     async def _announce(self, body: bytes) -> None:
         """Answer a request that generates nothing, so that the next one can go on from it."""
-        envelope = DIALECTS[self._endpoint.dialect].parse(self._endpoint, body)
+        whole = await self._socket.written_out(self._secret, body)
+        envelope = DIALECTS[self._endpoint.dialect].parse(self._endpoint, whole) if isinstance(whole, bytes) else whole
         if not isinstance(envelope, Envelope):
             raise envelope
         envelope.at = int(time.time())
         name = f"resp_{self._socket.new_id()}"
-        self._turns[name] = (input_items(envelope.fields), [])
+        self._note(name, (input_items(envelope.fields), []))
         for sequence, status in enumerate(("in_progress", "completed")):
             response = response_object(
                 echo(envelope),
@@ -230,9 +232,12 @@ class _Connection:
             return
         try:
             whole = whole_answer(b"data: " + last + b"\n\n")
-            self._turns[response_id(whole)] = (input_items(fields), output_items(whole))
+            self._note(response_id(whole), (input_items(fields), output_items(whole)))
         except (Garbage, InvalidRequest):
             return
+
+    def _note(self, name: str, turn: _Turn) -> None:
+        self._turns[name] = turn
         while len(self._turns) > REMEMBERED:
             del self._turns[next(iter(self._turns))]
 

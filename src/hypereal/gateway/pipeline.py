@@ -138,6 +138,13 @@ class Pipeline:
         verdict = await self._verify(secret)
         return None if isinstance(verdict, Principal) else verdict
 
+    async def written_out(self, secret: bytes | None, body: bytes) -> bytes | HyperealError:
+        """A body with the stored response in it that it goes on from, for a request that is not served yet."""
+        verdict = await self._verify(secret)
+        if not isinstance(verdict, Principal):
+            return verdict
+        return await self._write_out(verdict, body) if NAMED in body else body
+
     async def stop(self) -> None:
         """Turn away new requests and wait for those under way."""
         self.is_stopping = True
