@@ -1,4 +1,4 @@
-"""What programs do when the server says no: they stop, rather than hammer."""
+"""What Claude Code does when the server says no: it stops, rather than hammer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.clients.programs import SAY_HI, Bench, Finished, claude, codex
+from tests.clients.programs import SAY_HI, Bench, Finished, claude
 from tests.support.accounts import open_account
 
 pytestmark = pytest.mark.usefixtures("programs")
 PROGRAMS: dict[str, tuple[Callable[..., Finished], str]] = {
-    "codex": (codex, "/v1/responses"),
     "claude": (claude, "/v1/messages"),
 }
 WATCHED_S = 20.0
