@@ -26,7 +26,7 @@ SAY_HI = "Say hi in one word"
 _REQUESTS = """
 SELECT u.*, -COALESCE((SELECT SUM(amount)::bigint FROM ledger_entries WHERE reference = 'charge:' || u.request_id), 0)
        AS charged
-FROM usage_records AS u WHERE u.key_id = %(key)s ORDER BY u.at, u.request_id
+FROM usage_records AS u WHERE u.key_id = %(key)s ORDER BY u.created_at, u.request_id
 """
 
 

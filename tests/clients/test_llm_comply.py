@@ -6,14 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clients.programs import Bench
 
-PROGRAM = str(Path(sys.executable).parent / "llm-comply")
+PROGRAM = (sys.executable, "-m", "llm_comply.cli")
 FORMATS: dict[str, tuple[str, Sequence[str]]] = {
     "open-responses": ("/v1", ()),
     "openai-chat": ("/v1", ()),
@@ -28,7 +27,7 @@ COMPACTS = {"gpt-5", "deepseek-v3.2"}
 def results(bench: Bench, kind: str, model: str) -> list[dict[str, Any]]:
     """What the suite says of each of its tests."""
     path, options = FORMATS[kind]
-    command = [PROGRAM, "--format", kind, "--json", "-u", bench.url + path, "-k", bench.key, "-m", model, *options]
+    command = [*PROGRAM, "--format", kind, "--json", "-u", bench.url + path, "-k", bench.key, "-m", model, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     report: list[dict[str, Any]] = json.loads(done.stdout)["results"]
     return report

@@ -61,7 +61,6 @@ def test_a_response_goes_on_is_found_again_and_is_deleted(bench: Bench, response
     first = responses.responses.create(model=model, input="My name is Alice.")
     second = responses.responses.create(model=model, input="What is my name?", previous_response_id=first.id)
     assert "Alice" in second.output_text
-    assert second.previous_response_id == first.id
     assert responses.responses.retrieve(second.id).output_text == second.output_text
     responses.responses.delete(second.id)
     with pytest.raises(openai.NotFoundError):
@@ -136,7 +135,7 @@ def test_a_chat_of_googles_sdk_calls_functions_by_itself(bench: Bench, google: g
     chat = google.chats.create(model=model, config=types.GenerateContentConfig(tools=[get_weather]))
     assert "21" in (chat.send_message(QUESTION).text or "")
     assert asked == ["Paris"]
-    bench.turn(endpoint="/v1beta/models/{model}:generateContent", model=model, count=2)
+    bench.turn(endpoint="/v1/models/{model}:generateContent", model=model, count=2)
 
 
 @pytest.mark.parametrize("model", ["gemini-3.1-pro", "gpt-5"])
@@ -148,7 +147,7 @@ def test_googles_sdk_streams_and_counts(bench: Bench, google: genai.Client, mode
     assert usage.total_token_count
     assert google.models.count_tokens(model=model, contents="Count to five").total_tokens
     billed = [row for row in bench.requests(2) if row["credits"]]
-    assert [row["endpoint"] for row in billed] == ["/v1beta/models/{model}:streamGenerateContent"]
+    assert [row["endpoint"] for row in billed] == ["/v1/models/{model}:streamGenerateContent"]
 
 
 def test_googles_sdk_lists_models(google: genai.Client) -> None:

@@ -1,4 +1,4 @@
-"""What programs do when the server says no: they stop, rather than hammer."""
+"""What Claude Code does when the server says no: it stops, rather than hammer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.clients.programs import SAY_HI, Bench, Finished, claude, codex
+from tests.clients.programs import SAY_HI, Bench, Finished, claude
 from tests.support.accounts import open_account
 
 pytestmark = pytest.mark.usefixtures("programs")
 PROGRAMS: dict[str, tuple[Callable[..., Finished], str]] = {
-    "codex": (codex, "/v1/responses"),
     "claude": (claude, "/v1/messages"),
 }
 WATCHED_S = 20.0
@@ -29,15 +28,13 @@ def asked(bench: Bench, name: str, prompt: str = SAY_HI) -> tuple[int, Finished]
 @every_program
 def test_a_poor_account(bench: Bench, name: str) -> None:
     count, done = asked(replace(bench, holder=open_account(bench.server, "1")), name)
-    print(name, 402, count, done.code, done.text[-400:])
-    assert count <= 2
+    assert count <= 2, done.text
 
 
 @every_program
 def test_a_wrong_key(bench: Bench, name: str) -> None:
     count, done = asked(replace(bench, holder=replace(bench.holder, secret="ck_" + "w" * 48)), name)
-    print(name, 401, count, done.code, done.text[-400:])
-    assert count <= 2
+    assert count <= 2, done.text
 
 
 @every_program
@@ -46,11 +43,11 @@ def test_a_limit(bench: Bench, name: str) -> None:
     with bench.server.client.with_key(limited.secret) as client:
         assert client.chat("gpt-5").status == 200
     count, done = asked(replace(bench, holder=limited), name)
-    print(name, 429, count, done.code, done.text[-400:])
-    assert count <= 2
+    assert count <= 2, done.text
 
 
 @every_program
 def test_providers_that_are_down(bench: Bench, name: str) -> None:
     count, done = asked(bench, name, f"{SAY_HI} [[sandbox:status=503]]")
-    print(name, 503, count, done.code, done.text[-400:])
+    assert count > 1, done.text
+    assert all(row["credits"] == 0 for row in bench.requests(count))
