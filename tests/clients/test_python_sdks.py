@@ -98,8 +98,13 @@ def test_a_message_thinks_calls_a_tool_and_uses_its_result(
     assert first.stop_reason == "tool_use"
     (call,) = [block for block in first.content if block.type == "tool_use"]
     assert call.input == {"city": "Paris"}
-    result = {"type": "tool_result", "tool_use_id": call.id, "content": "Sunny, 21 degrees"}
-    messages += [{"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]  # type: ignore[list-item]
+    messages.append({"role": "assistant", "content": first.content})
+    messages.append(
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Sunny, 21 degrees"}],
+        }
+    )
     with claude.messages.stream(
         model=model, max_tokens=2048, messages=messages, tools=[ANTHROPIC_TOOL], thinking=thinking
     ) as stream:
