@@ -129,6 +129,7 @@ def test_a_background_response_is_refused(server: Server) -> None:
     assert ask(server.client, background=False).status == 200
 
 
+@pytest.mark.timeout(300)  # two starts of a server, each of which may take a minute on a busy machine
 def test_every_process_knows_it_and_a_restart_forgets_nothing(
     upstream: FaultyUpstream, tmp_path: Path, database_server: str, migrated_template: str, front: str
 ) -> None:
