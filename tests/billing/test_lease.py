@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -237,13 +238,23 @@ async def test_a_recall_gives_back_all_that_is_free(book: LeaseBook, engine: Asy
     assert book.settle(hold, 100) == 100
 
 
-async def test_before_a_refusal_other_processes_are_asked_to_give_back(book: LeaseBook, engine: AsyncEngine) -> None:
+async def test_before_a_refusal_other_processes_are_asked_to_give_back(
+    book: LeaseBook, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    notify = wallet.notify
+
+    async def overheard(*arguments: Any) -> None:
+        await notify(*arguments)
+        asked.set()
+
+    monkeypatch.setattr(wallet, "notify", overheard)
     other = LeaseBook(engine, "two", minimum=ZERO)
     lent = await other.hold("w", "k", None, "other", Micro(15_000))
     assert isinstance(lent, Hold)
     assert await held(engine) == 240_000
     waiting = asyncio.create_task(take(book, 900_000))
-    await asyncio.sleep(0.05)
+    await asked.wait()
     await other.recall("w")
     hold = await waiting
     assert hold.amount == 900_000

@@ -162,6 +162,12 @@ def test_tokens_are_counted_in_the_clients_format_by_the_models_own_targets(cata
     assert asked(catalogue, "vectors", "anthropic_count", Kind.COUNT) == []
 
 
+def test_only_models_of_the_responses_format_are_compacted(catalogue: Catalogue) -> None:
+    served = catalogue.served("openai_responses_compact", Kind.COMPACT)
+    assert all("openai_responses" in model.dialects for model in served)
+    assert catalogue.wrong_endpoint(found(catalogue, "claudia"), Kind.COMPACT, "openai_responses_compact") is not None
+
+
 def test_every_chat_model_that_can_be_reached_is_taken_for_counting(catalogue: Catalogue) -> None:
     served = [model.id for model in catalogue.served("gemini_count", Kind.COUNT)]
     assert served == ["small", "large", "small-too", "claudia", "coder"]

@@ -240,3 +240,8 @@ def test_no_bytes_raise_anything_but_garbage(payload: bytes) -> None:
         dialect.opening(payload)
     except Garbage:
         assert b"data:" in payload
+
+
+def test_only_done_itself_ends_a_stream_of_chunks() -> None:
+    assert ChatStream().is_terminal(b" [DONE] ")
+    assert not ChatStream().is_terminal(b'{"choices":[{"delta":{"content":"[DONE]"}}]}')

@@ -162,6 +162,13 @@ def test_a_field_that_is_there_is_not_overwritten_by_a_renamed_one() -> None:
     assert "max_tokens" not in body
 
 
+def test_an_event_that_cannot_be_read_fails_the_stream() -> None:
+    stream = translation("openai_chat", "anthropic").stream(chat_envelope(stream=True))
+    assert not stream.has_failed
+    assert stream.edit(b'event: content_block_start\ndata: {"type":"content_block_start","index":0}\n\n') == b""
+    assert stream.has_failed
+
+
 def test_a_request_is_parsed_as_the_clients() -> None:
     pair = translation("openai_chat", "openai_chat")
     assert isinstance(pair.parse(endpoint_of(CHAT), body_of(CHAT)), Envelope)
