@@ -35,6 +35,13 @@ READ_UNTIL = {
 }
 
 
+@pytest.fixture(scope="session", params=["hot"])
+def front(request: pytest.FixtureRequest) -> str:
+    """A format never sees the front: the matrix of Chat Completions runs on both, this one on the hot lane."""
+    name: str = request.param
+    return name
+
+
 def test_the_document_names_the_moments_that_are_tested() -> None:
     assert set(DISCONNECTS) == set(READ_UNTIL)
     assert DISCONNECTS["before_headers"].keys() == set(product(("stream", "whole"), RULES))

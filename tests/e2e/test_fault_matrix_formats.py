@@ -24,6 +24,13 @@ FALLING_BACK = [
 ]
 
 
+@pytest.fixture(scope="session", params=["hot"])
+def front(request: pytest.FixtureRequest) -> str:
+    """A format never sees the front: the matrix of Chat Completions runs on both, this one on the hot lane."""
+    name: str = request.param
+    return name
+
+
 def check_seen(speaker: Speaker, answer: Answer, promise: Promise, *, stream: bool) -> None:
     """The client sees what the document promises, in its own format."""
     if promise.client == "answer":
