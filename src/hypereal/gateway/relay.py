@@ -198,6 +198,9 @@ class StreamRelay(Relay):
 
     def _end_with_chunks(self, data: bytes, is_last: bool) -> None:
         """The last read of an answer; one that the terminal event does not end is cut into events after all."""
+        if not self._ends_soundly(data):
+            self._leave_framing(data)
+            return
         if not is_last and not data.endswith(self._sure_ends):
             events, rest = split_events(unframe(data))
             if rest or not self._is_terminal(event_data(events[-1])) or not data.endswith(_LINE_ENDS):
@@ -208,6 +211,12 @@ class StreamRelay(Relay):
         self.finish(Streamed(ending="complete"))
         if not is_last:
             self._await_end()
+
+    def _ends_soundly(self, data: bytes) -> bool:
+        """Whether every event of the last read is an object, or the bare word that ends a stream."""
+        blank = b"\n\n" if b"\n\n" in data else b"\r\n\r\n"
+        odd = data.count(blank) - data.count(b"}" + blank)
+        return odd == 0 or (odd == 1 and self._marker + blank in data)
 
     def _begin_with_chunks(self, data: bytes, is_last: bool) -> None:
         self._pending += data
