@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hypereal.wire import anthropic, gemini, openai_responses
+from hypereal.wire import anthropic, gemini, openai_chat, openai_responses
 from hypereal.wire.base import Counter, Dialect, Endpoint, Family, Kind
 from hypereal.wire.codec import Codec
 from hypereal.wire.gemini_or_chat import GeminiOrChat
 from hypereal.wire.native_chat import NativeChat
-from hypereal.wire.openai_chat.codec import ChatCodec
 from hypereal.wire.openai_chat.native import OpenAIDialect
 
 
@@ -102,10 +101,10 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
-        "openai_chat": ChatCodec(),
-        "openai_responses": openai_responses.ResponsesCodec(),
-        "anthropic": anthropic.AnthropicCodec(),
-        "gemini": gemini.GeminiCodec(),
+        "openai_chat": openai_chat.CODEC,
+        "openai_responses": openai_responses.CODEC,
+        "anthropic": anthropic.CODEC,
+        "gemini": gemini.CODEC,
     }
 )
 """The formats that translate into each other, by the names of their dialects."""

@@ -6,15 +6,15 @@ another form than was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
-
-import msgspec
 
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Aim, Conversation, Reply, Written
 from hypereal.wire.events import Event
+from hypereal.wire.fields import Fields
 
 
 class EventReader(Protocol):
@@ -41,30 +41,19 @@ class EventWriter(Protocol):
         ...
 
 
-class Codec(Protocol):
-    """One format to and from the canonical conversation. Stateless; raises `InvalidRequest` naming a client's field and
-    `Garbage` for an upstream's answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    """One format to and from the canonical conversation: six functions without state.
 
-    def read_request(self, fields: Mapping[str, msgspec.Raw]) -> Conversation:
-        """What a client's body asks."""
-        ...
+    They raise `InvalidRequest` naming a client's field, and `Garbage` for an upstream's answer. `read_request` says
+    what a client's body asks, `write_request` is the body that asks it of an upstream, usage included. `read_reply`
+    says what an upstream's whole answer says, and `write_reply` tells it to a client, whose request the envelope is.
+    `reader` and `writer` are made for one stream each, of an upstream and to a client.
+    """
 
-    def write_request(self, conversation: Conversation, aim: Aim) -> Written:
-        """The body that asks it of an upstream, usage included."""
-        ...
-
-    def read_reply(self, body: bytes) -> Reply:
-        """What an upstream's whole answer says."""
-        ...
-
-    def write_reply(self, reply: Reply, envelope: Envelope, usage: Usage) -> bytes:
-        """The whole answer for a client, whose request `envelope` is."""
-        ...
-
-    def reader(self) -> EventReader:
-        """For one stream of an upstream."""
-        ...
-
-    def writer(self, envelope: Envelope) -> EventWriter:
-        """For one stream to a client."""
-        ...
+    read_request: Callable[[Fields], Conversation]
+    write_request: Callable[[Conversation, Aim], Written]
+    read_reply: Callable[[bytes], Reply]
+    write_reply: Callable[[Reply, Envelope, Usage], bytes]
+    reader: Callable[[], EventReader]
+    writer: Callable[[Envelope], EventWriter]

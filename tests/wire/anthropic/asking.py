@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hypereal.errors import HyperealError
-from hypereal.wire.anthropic import HEADERS, AnthropicCodec, AnthropicCount, AnthropicMessages
+from hypereal.wire.anthropic import HEADERS, AnthropicCount, AnthropicMessages
 from hypereal.wire.base import BARE, Context, Endpoint, Envelope, Family, Kind
 
 MESSAGES = Endpoint(
     path="/v1/messages", kind=Kind.CHAT, dialect="anthropic", family=Family.ANTHROPIC, headers=tuple(HEADERS)
 )
 COUNT = Endpoint(path="/v1/messages/count_tokens", kind=Kind.COUNT, dialect="anthropic_count", family=Family.ANTHROPIC)
-CODEC = AnthropicCodec()
 NATIVE = AnthropicMessages()
 COUNTING = AnthropicCount()
 SAID = [{"role": "user", "content": "Hi"}]

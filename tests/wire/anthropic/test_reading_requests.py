@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
+from hypereal.wire.anthropic import CODEC
 from hypereal.wire.conversation import (
     Block,
     Conversation,
@@ -30,7 +31,7 @@ from hypereal.wire.conversation import (
 )
 from hypereal.wire.fields import read_fields
 from hypereal.wire.opaque import seal
-from tests.wire.anthropic.asking import CODEC, body_of, compact
+from tests.wire.anthropic.asking import body_of, compact
 from tests.wire.test_parsing import JSON_VALUES, nested
 
 

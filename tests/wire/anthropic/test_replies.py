@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import split_events
+from hypereal.wire.anthropic import CODEC
 from hypereal.wire.anthropic.thinking import read_redacted, with_call_tokens
 from hypereal.wire.anthropic.usage import render_usage
 from hypereal.wire.base import Garbage, Usage
@@ -29,19 +30,7 @@ from hypereal.wire.events import (
     fold,
     unfold,
 )
-from tests.wire.anthropic.asking import (
-    CODEC,
-    STOP,
-    accepted,
-    block,
-    body_of,
-    compact,
-    end,
-    event,
-    payload,
-    start,
-    text_block,
-)
+from tests.wire.anthropic.asking import STOP, accepted, block, body_of, compact, end, event, payload, start, text_block
 from tests.wire.anthropic.strategies import REPLIES
 from tests.wire.test_parsing import nested
 

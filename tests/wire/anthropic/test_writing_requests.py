@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hypereal.wire.anthropic import CODEC
 from hypereal.wire.anthropic.schema import accepted_schema
 from hypereal.wire.conversation import (
     Aim,
@@ -31,7 +32,6 @@ from hypereal.wire.conversation import (
     ToolResult,
 )
 from hypereal.wire.fields import read_fields
-from tests.wire.anthropic.asking import CODEC
 from tests.wire.anthropic.strategies import conversations
 
 AIM = Aim(model="claude-up", max_output_tokens=8192, default_output_tokens=4096)

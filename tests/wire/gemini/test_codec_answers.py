@@ -29,14 +29,13 @@ from hypereal.wire.conversation import (
     ToolResult,
 )
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started, fold, unfold
-from hypereal.wire.gemini import GeminiCodec, GeminiStream
+from hypereal.wire.gemini import CODEC, GeminiStream
 from hypereal.wire.gemini.signatures import UNSIGNED
 from hypereal.wire.opaque import SEAL, seal
 from tests.wire.gemini.asking import AIM, MODEL, STREAM, WITH_EVENTS, accepted, body_of, chunk, compact, event
 from tests.wire.gemini.canonical import PATIENT, REPLIES, conversations
 from tests.wire.test_parsing import JSON_VALUES, nested
 
-CODEC = GeminiCodec()
 EVENTS = accepted(body_of(), WITH_EVENTS, STREAM)
 ARRAY = accepted(body_of(), endpoint=STREAM)
 WHOLE = accepted(body_of())

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
-from hypereal.wire.codec import Codec
 from hypereal.wire.conversation import (
     Aim,
     Conversation,
@@ -31,7 +30,7 @@ from hypereal.wire.conversation import (
     ToolChoice,
     ToolResult,
 )
-from hypereal.wire.gemini import GeminiCodec
+from hypereal.wire.gemini import CODEC
 from hypereal.wire.gemini.signatures import UNSIGNED
 from hypereal.wire.opaque import seal
 from tests.wire.gemini.asking import AIM, OLDER_AIM, raw_fields
@@ -40,7 +39,6 @@ from tests.wire.test_parsing import JSON_VALUES
 
 FIELDS = ("contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "serviceTier", "stream", "x")
 PARTS = ("text", "functionCall", "functionResponse", "inlineData", "fileData", "parts", "role", "functionDeclarations")
-CODEC: Codec = GeminiCodec()
 OWN = Opaque("gemini", "own==")
 THEIRS = Opaque("anthropic", "theirs", "t1")
 

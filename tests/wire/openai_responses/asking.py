@@ -12,7 +12,7 @@ from hypereal.kit.sse import split_events
 from hypereal.wire.base import BARE, Context, Endpoint, Envelope, Family, Kind
 from hypereal.wire.conversation import Aim, Conversation
 from hypereal.wire.events import Event
-from hypereal.wire.openai_responses import HEADERS, CompactDialect, CountDialect, ResponsesCodec, ResponsesDialect
+from hypereal.wire.openai_responses import CODEC, HEADERS, CompactDialect, CountDialect, ResponsesDialect
 
 ANSWERS = Endpoint(
     path="/v1/responses", kind=Kind.CHAT, dialect="openai_responses", family=Family.OPENAI, headers=HEADERS
@@ -28,7 +28,6 @@ DIALECTS: dict[str, ResponsesDialect] = {
     COMPACTS.path: CompactDialect(),
     COUNTS.path: CountDialect(),
 }
-CODEC = ResponsesCodec()
 AIM = Aim(model="up", max_output_tokens=1000, default_output_tokens=100)
 COUNTED: dict[str, Any] = {
     "input_tokens": 20,

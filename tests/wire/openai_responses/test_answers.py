@@ -12,8 +12,9 @@ from hypereal.errors import UpstreamFailed
 from hypereal.wire.base import Garbage, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Text, Thinking, ToolCall
 from hypereal.wire.opaque import seal
+from hypereal.wire.openai_responses import CODEC
 from hypereal.wire.openai_responses.response import error_object
-from tests.wire.openai_responses.asking import CODEC, COUNTED, accepted, message, response
+from tests.wire.openai_responses.asking import COUNTED, accepted, message, response
 
 NAME = "openai_responses"
 USAGE = Usage(input=13, cache_read=4, cache_write=3, output=8, reasoning=5)

@@ -12,8 +12,8 @@ from hypereal.wire.base import Garbage, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started, fold
 from hypereal.wire.opaque import seal
+from hypereal.wire.openai_responses import CODEC
 from tests.wire.openai_responses.asking import (
-    CODEC,
     COUNTED,
     accepted,
     begun,

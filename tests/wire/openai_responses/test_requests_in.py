@@ -26,8 +26,9 @@ from hypereal.wire.conversation import (
     ToolResult,
 )
 from hypereal.wire.opaque import seal
+from hypereal.wire.openai_responses import CODEC
 from hypereal.wire.openai_responses.items import LONGEST_TOOL_NAME, flat_name
-from tests.wire.openai_responses.asking import CODEC, accepted, conversation_of
+from tests.wire.openai_responses.asking import accepted, conversation_of
 
 NAME = "openai_responses"
 USER = {"role": "user", "content": "Hi"}

@@ -24,7 +24,8 @@ from hypereal.wire.conversation import (
     ToolChoice,
     ToolResult,
 )
-from tests.wire.openai_responses.asking import AIM, CODEC, sent
+from hypereal.wire.openai_responses import CODEC
+from tests.wire.openai_responses.asking import AIM, sent
 
 NAME = "openai_responses"
 HELLO = (Message("user", (Text("Hi"),)),)

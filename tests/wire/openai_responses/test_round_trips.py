@@ -8,7 +8,8 @@ from hypereal.kit.money import Micro
 from hypereal.wire.base import Usage
 from hypereal.wire.conversation import Conversation, Reply
 from hypereal.wire.events import Event, fold, unfold
-from tests.wire.openai_responses.asking import CODEC, accepted, events_in, read_back, read_events
+from hypereal.wire.openai_responses import CODEC
+from tests.wire.openai_responses.asking import accepted, events_in, read_back, read_events
 from tests.wire.openai_responses.values import conversations, replies, streams
 
 ENVELOPE = accepted(stream=True)
