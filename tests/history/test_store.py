@@ -16,6 +16,7 @@ from hypereal.history import History, Kept, store
 from hypereal.history.tables import StoredResponse
 
 ENOUGH_FOR_A_FLUSH_S = 3.0
+ENOUGH_TO_GIVE_UP_S = 10.0
 
 
 @pytest.fixture
@@ -69,14 +70,9 @@ async def test_another_process_finds_it_once_it_is_written(engine: AsyncEngine) 
 async def test_nobody_waits_for_long_for_what_does_not_exist(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float] = []
-
-    async def noted(seconds: float) -> None:
-        waits.append(seconds)
-
-    monkeypatch.setattr(asyncio, "sleep", noted)
-    assert await new_history(engine).find("acc_1", "resp_none") is None
-    assert sum(waits) == pytest.approx(store.PATIENCE_S)
+    monkeypatch.setattr(store, "PATIENCE_S", 3 * store.LOOK_AGAIN_S)
+    async with asyncio.timeout(ENOUGH_TO_GIVE_UP_S):
+        assert await new_history(engine).find("acc_1", "resp_none") is None
 
 
 async def test_an_account_sees_only_its_own(engine: AsyncEngine) -> None:

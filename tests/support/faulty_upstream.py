@@ -15,6 +15,7 @@ import json
 import socket
 import struct
 import threading
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -194,9 +195,9 @@ class Exchange:
 
     @property
     def _named(self) -> dict[str, str]:
-        """Responses are kept by their names, so each has one of its own."""
+        """Responses are kept by their names, so each has one of its own, also among servers that share a database."""
         is_kept = format_of(self.path) == "openai_responses"
-        return {"name": f"{self.request.connection}_{self.request.number}"} if is_kept else {}
+        return {"name": uuid.uuid4().hex} if is_kept else {}
 
 
 class FaultyUpstream:
