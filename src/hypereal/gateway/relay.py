@@ -34,6 +34,7 @@ EVENT_BYTES = 300
 
 _LINE_ENDS = (b"\n\n\r\n", b"\r\n\r\n\r\n")
 _LAST_ENDS = tuple(end + LAST_CHUNK for end in _LINE_ENDS)
+_ENDS = _LINE_ENDS + _LAST_ENDS
 _EVENT_ENDS = tuple(b"}" + end for end in _LINE_ENDS)
 """How a read ends that ends with a whole event and its chunk. Every event of ours carries a JSON object, so one that
 does not end like one is looked at more closely."""
@@ -41,7 +42,6 @@ _NOWHERE = b"\0"
 """Is in no event: JSON escapes it. The marker of a format whose streams have no terminal event."""
 _OBJECT_END = b"}\n\n"
 _TOLD = "the upstream"
-
 
 Ending = Literal["complete", "broken", "stalled", "gone"]
 
@@ -72,10 +72,20 @@ def lost_failure(error: UpstreamError) -> Failure:
     return Failure(kind=FailureKind.RESET, message=f"the connection to {_TOLD} broke: {error}", retry_same=True)
 
 
-def _holds_objects(data: bytes) -> bool:
-    """Whether each event that ends in a read ends like one of ours, not the last one alone."""
-    blank = b"\n\n" if data.endswith(b"\n\n\r\n") else b"\r\n\r\n"
-    return data.count(blank) == data.count(b"}" + blank)
+def _holds_objects(data: bytes, *, but_last: bool = False) -> bool:
+    """Whether each event of a read ends like one of ours (`but_last`: all but the last); when in doubt, not."""
+    blank = b"\n\n" if b"\n\n" in data else b"\r\n\r\n"
+    return data.count(b"data:") - data.count(b"}" + blank) == but_last
+
+
+def _last_event(data: bytes) -> bytes:
+    """The last event of a read, and what frames its chunk."""
+    blank = b"\n\n" if b"\n\n" in data else b"\r\n\r\n"
+    end = data.rfind(blank)
+    if blank == b"\r\n\r\n" and data.endswith(LAST_CHUNK):
+        end = data.rfind(blank, 0, end)
+    start = data.rfind(blank, 0, end)
+    return data[start + len(blank) if start >= 0 else 0 : end + len(blank)]
 
 
 GONE = Failure(kind=FailureKind.REJECTED, message="the client closed the connection", status=499, try_next=False)
@@ -157,7 +167,7 @@ class StreamRelay(Relay):
         self._commit = commit
         self._drain_s = drain_s
         self._marker = dialect.terminal or _NOWHERE
-        self._sure_ends = tuple(self._marker + end for end in _LINE_ENDS)
+        self._sure_ends = tuple(self._marker + end for end in _ENDS)
         self._last_read = 0.0
         self._pending = b""
         self._kept: list[bytes] = []
@@ -188,35 +198,30 @@ class StreamRelay(Relay):
 
     def _has_terminal(self, data: bytes) -> bool:
         """Whether a read in which the marker was found has the terminal event, or may have a part of it."""
-        if data.endswith(self._sure_ends):
+        if self._ends_with_terminal(data):
             return True
         events, rest = split_events(unframe(data))
         return bool(rest) or any(self._is_terminal(event_data(event)) for event in events)
+
+    def _ends_with_terminal(self, data: bytes) -> bool:
+        if data.endswith(self._sure_ends):
+            return True
+        return data.endswith(_ENDS) and self._is_terminal(event_data(_last_event(data)))
 
     def _is_terminal(self, data: bytes | None) -> bool:
         return data is not None and self._marker in data and self.dialect.is_terminal(data)
 
     def _end_with_chunks(self, data: bytes, is_last: bool) -> None:
         """The last read of an answer; one that the terminal event does not end is cut into events after all."""
-        if not self._ends_soundly(data):
+        is_whole = self._ends_with_terminal(data)
+        if not (is_whole or is_last) or not _holds_objects(data, but_last=data.endswith(self._sure_ends)):
             self._leave_framing(data)
             return
-        if not is_last and not data.endswith(self._sure_ends):
-            events, rest = split_events(unframe(data))
-            if rest or not self._is_terminal(event_data(events[-1])) or not data.endswith(_LINE_ENDS):
-                self._leave_framing(data)
-                return
         self.tail, self.tail_is_framed = data, True
-        self.saw_terminal = not is_last or (self._marker in data and self._has_terminal(data))
+        self.saw_terminal = is_whole or (self._marker in data and self._has_terminal(data))
         self.finish(Streamed(ending="complete"))
         if not is_last:
             self._await_end()
-
-    def _ends_soundly(self, data: bytes) -> bool:
-        """Whether every event of the last read is an object, or the bare word that ends a stream."""
-        blank = b"\n\n" if b"\n\n" in data else b"\r\n\r\n"
-        odd = data.count(blank) - data.count(b"}" + blank)
-        return odd == 0 or (odd == 1 and self._marker + blank in data)
 
     def _begin_with_chunks(self, data: bytes, is_last: bool) -> None:
         self._pending += data
