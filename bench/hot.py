@@ -88,7 +88,12 @@ def _sample(running: Running, command: Sequence[str], *, shape: Shape, connectio
     contender = running.contender
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as sampler:
         seen = load.burst(
-            contender.port, bodies[shape], headers=contender.headers, connections=connections, seconds=seconds
+            contender.port,
+            bodies[shape],
+            path=shape.path,
+            headers=contender.headers,
+            connections=connections,
+            seconds=seconds,
         )
         problem = sampler.communicate()[1]
     if sampler.returncode:

@@ -13,6 +13,8 @@ from hypereal.wire import CODECS
 from hypereal.wire.events import Delta
 from hypereal.wire.repeats import PATIENCE, Repeats
 
+BLOCK = 3
+
 
 def event(document: Any, *, escaped: bool = False) -> bytes:
     return b"data: " + json.dumps(document, ensure_ascii=escaped).encode() + b"\n\n"
@@ -24,14 +26,14 @@ def chunk(text: str, **more: Any) -> bytes:
 
 def learned(text: str = "Hello") -> Repeats:
     repeats = Repeats()
-    assert repeats.text_in(chunk(text)) is None
-    repeats.learn(chunk(text), text)
+    assert repeats.read(chunk(text)) is None
+    repeats.learn(chunk(text), Delta(BLOCK, text))
     return repeats
 
 
 @pytest.mark.parametrize("text", ["", " ", "word", "日本語", "a'b{}[]:,", "x" * 10_000])
 def test_a_sibling_is_read_by_its_text_alone(text: str) -> None:
-    assert learned().text_in(chunk(text)) == text
+    assert learned().read(chunk(text)) == ([Delta(BLOCK, text)] if text else [])
 
 
 @pytest.mark.parametrize(
@@ -50,28 +52,48 @@ def test_a_sibling_is_read_by_its_text_alone(text: str) -> None:
     ],
 )
 def test_what_is_not_quite_alike_is_left_to_the_decoder(other: bytes) -> None:
-    assert learned().text_in(other) is None
+    assert learned().read(other) is None
 
 
 def test_a_text_that_stands_elsewhere_too_teaches_nothing() -> None:
     repeats = Repeats()
-    repeats.learn(chunk("c"), "c")  # the id is the same text
-    repeats.learn(chunk(""), "")
-    assert repeats.text_in(chunk("Hello")) is None
+    repeats.learn(chunk("c"), Delta(BLOCK, "c"))  # the id is the same text
+    repeats.learn(chunk(""), Delta(BLOCK, ""))
+    assert repeats.read(chunk("Hello")) is None
 
 
 def test_learning_is_given_up_where_no_two_chunks_are_alike() -> None:
     repeats = Repeats()
     for number in range(PATIENCE):
-        repeats.learn(chunk("Hello", number=number), "Hello")
-    repeats.learn(chunk("Hello"), "Hello")
-    assert repeats.text_in(chunk("again")) is None
+        repeats.learn(chunk("Hello", number=number), Delta(BLOCK, "Hello"))
+    repeats.learn(chunk("Hello"), Delta(BLOCK, "Hello"))
+    assert repeats.read(chunk("again")) is None
 
 
 def test_nothing_is_remembered_beyond_a_block() -> None:
     repeats = learned()
     repeats.forget()
-    assert repeats.text_in(chunk("again")) is None
+    assert repeats.read(chunk("again")) is None
+
+
+def test_a_run_ends_at_the_first_event_that_is_not_quite_alike() -> None:
+    repeats = learned()
+    other = chunk("Hello", usage={"prompt_tokens": 1})
+    events = [other, *map(chunk, ["a", "", "日本語"]), other, chunk("b")]
+    assert repeats.read_run(events, 0) == []
+    assert repeats.read_run(events, 1) == [b"a", b"", "日本語".encode()]
+    assert repeats.read_run(events, 5) == [b"b"]
+    assert repeats.read_run(events, 6) == []
+
+
+@pytest.mark.parametrize("odd", [chunk('say "hi"'), chunk("back\\slash"), chunk("?").replace(b"?", b"\xff")])
+def test_a_run_with_something_to_look_at_more_closely_is_none(odd: bytes) -> None:
+    assert learned().read_run([chunk("a"), odd], 0) == []
+
+
+def test_half_a_character_in_each_of_two_events_is_no_text() -> None:
+    first, second = "é".encode()[:1], "é".encode()[1:]
+    assert learned().read_run([chunk("?").replace(b"?", first), chunk("?").replace(b"?", second)], 0) == []
 
 
 TEXTS = st.lists(st.text(max_size=8) | st.sampled_from(["usage", '"', "\\", "\n", "Hello"]), max_size=12)

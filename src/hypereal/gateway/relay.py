@@ -252,6 +252,13 @@ class StreamRelay(Relay):
         self._kept_bytes -= len(data)
         self.total_bytes -= len(data)
 
+    def _forget_end(self, size: int) -> None:
+        """The end of what was read is none of the answer: it came after the event that broke it."""
+        kept = b"".join(self._kept)
+        kept = kept[: len(kept) - size]
+        self.total_bytes -= self._kept_bytes - len(kept)
+        self._kept, self._kept_bytes = [kept], len(kept)
+
     def payload(self, data: bytes) -> None:
         if self._unframer is not None:
             try:
@@ -286,7 +293,10 @@ class StreamRelay(Relay):
         passed: list[bytes] = []
         ending: Streamed | None = None
         marker, dialect = self._marker, self.dialect
-        for event in events:
+        position, total = 0, len(events)
+        while position < total:
+            event = events[position]
+            position += 1
             if marker in event or not event.endswith(_OBJECT_END):
                 data = event_data(event)
                 data = data.strip() if data is not None else None
@@ -302,8 +312,12 @@ class StreamRelay(Relay):
             if dialect.has_failed:
                 ending = Streamed(ending="broken", detail="the upstream gave up")
                 break
+            if dialect.edit_run is not None and position < total:
+                edited, position = dialect.edit_run(events, position)
+                passed.append(edited)
         if ending is not None and not self.saw_terminal:
             self._connection.abort()
+            self._forget_end(sum(map(len, events[position:])) + len(self._pending))
         payload = b"".join(passed)
         if payload and not self.is_draining:
             self._downstream.send(payload)
@@ -415,9 +429,9 @@ class StreamRelay(Relay):
     def read(self) -> Answer:
         """What the stream amounted to, as far as it came."""
         if self.saw_terminal:
-            usage = self.dialect.find_usage(self.tail) or (
-                self.dialect.find_usage(b"".join(self._kept)) if len(self._kept) > 1 else None
-            )
+            usage = self.dialect.find_usage(self.tail)
+            if usage is None and not (self.tail_is_framed and len(self._kept) == 1):
+                usage = self.dialect.find_usage(b"".join(self._kept))
             if usage is not None:
                 return Answer(usage=usage, is_complete=True)
         if self._kept_is_framed:

@@ -283,15 +283,27 @@ class Connection(asyncio.Protocol):
         self._bodies = httptools.HttpResponseParser(_Bodies(self))
         self._complete = False
         self._bodies.feed_data(self._head or CHUNKED_HEAD)
-        self._bodies.feed_data(data)
+        self._feed_payload(data)
 
     def _read_body(self, data: bytes) -> None:
-        if self._mode is _WHOLE and self._head is None:
-            data = self._gather_head(data)
-        if data:
-            self._bodies.feed_data(data)
+        if self._mode is _PAYLOAD:
+            self._feed_payload(data)
+        else:
+            if self._head is None:
+                data = self._gather_head(data)
+            if data:
+                self._bodies.feed_data(data)
         if self._complete:
             self._finish()
+
+    def _feed_payload(self, data: bytes) -> None:
+        """Hand over what one read brought in one piece, in however many chunks it came."""
+        try:
+            self._bodies.feed_data(data)
+        finally:
+            parts, self._received = self._received, []
+            if parts and self.receiver is not None:
+                self.receiver.payload(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _gather_head(self, data: bytes) -> bytes:
         """Wait for the whole head; then it and what followed it are for the parser. Interim answers are dropped."""
@@ -307,14 +319,11 @@ class Connection(asyncio.Protocol):
 
     def body_part(self, data: bytes) -> None:
         """From the parser: a piece of the body."""
-        if self._mode is _PAYLOAD:
-            if self.receiver is not None:
-                self.receiver.payload(data)
-            return
-        self._size += len(data)
-        if self._size > MAX_ANSWER_BYTES:
-            raise ValueError("the answer is too long")
         self._received.append(data)
+        if self._mode is _WHOLE:
+            self._size += len(data)
+            if self._size > MAX_ANSWER_BYTES:
+                raise ValueError("the answer is too long")
 
     def message_begun(self) -> None:
         """From the parser: one message is asked for, so a second one in the same read is a fault."""

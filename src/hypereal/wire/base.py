@@ -7,7 +7,7 @@ bytes and the few fields that routing and money need.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -223,6 +223,12 @@ class StreamWriting(Protocol):
 
     def edit(self, event: bytes) -> bytes:
         """One whole event of the upstream (with its blank line) as the client shall see it; empty to withhold it."""
+        ...
+
+    @property
+    def edit_run(self) -> Callable[[list[bytes], int], tuple[bytes, int]] | None:
+        """Edits as many events as it can at once: given a read's events and where to begin, what they become and where
+        to go on with `edit`. None where each event has to be edited by itself."""
         ...
 
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:

@@ -15,10 +15,16 @@ from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Aim, Conversation, Reply, Written
 from hypereal.wire.events import Event
 from hypereal.wire.fields import Fields
+from hypereal.wire.repeats import Repeats
 
 
 class EventReader(Protocol):
     """Reads one upstream's stream into canonical events."""
+
+    @property
+    def repeats(self) -> Repeats | None:
+        """What knows a run of like events without decoding them; None for a format that has no two alike."""
+        ...
 
     def read(self, event: bytes) -> list[Event]:
         """What one whole event (with its blank line) says; nothing for one that says nothing."""
@@ -34,6 +40,10 @@ class EventWriter(Protocol):
 
     def write(self, event: Event) -> bytes:
         """The client's events for one of ours. `Finished` is only noted: `end` says it."""
+        ...
+
+    def write_texts(self, index: int, texts: list[bytes]) -> bytes:
+        """The client's events for pieces of text of the block `index`, one after the other, as `Repeats` reads them."""
         ...
 
     def end(self, usage: Usage, charged: Micro) -> bytes:

@@ -61,6 +61,11 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
 Event = Started | BlockStarted | Delta | BlockStopped | Finished | Failed
 
 
+def as_deltas(index: int, texts: list[bytes]) -> Iterator[Delta]:
+    """Texts that were read at once (`Repeats.read_run`), one by one."""
+    return (Delta(index, text.decode()) for text in texts)
+
+
 def _grown(block: Block, text: str, opaque: Opaque | None) -> Block:
     if isinstance(block, Text):
         return Text(block.text + text)

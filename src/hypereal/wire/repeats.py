@@ -7,18 +7,23 @@ fast as decoding, and any chunk that is not quite alike is decoded as ever.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
+
+from hypereal.wire.events import Delta, Event
 
 PATIENCE = 3
 """Providers that number their chunks have no two alike: after so many attempts learning is given up."""
 
+_QUOTE, _BACKSLASH = b'"'[0], b"\\"[0]
 _encode = msgspec.json.encode
 
 
 class Repeats:
-    """What the last piece of text of a stream looked like."""
+    """What the last piece of text of a stream looked like. `index` is the block that it belongs to."""
 
-    __slots__ = ("_after", "_attempts", "_before", "_least")
+    __slots__ = ("_after", "_attempts", "_before", "_least", "index")
 
     def __init__(self) -> None:
         self._attempts = 0
@@ -29,30 +34,57 @@ class Repeats:
         self._before = b"\0"  # begins no event
         self._after = b"\0"
         self._least = 2
+        self.index = -1
 
-    def text_in(self, event: bytes) -> str | None:
-        """The text of an event that is the last one's sibling; None for any other."""
+    def read(self, event: bytes) -> list[Event] | None:
+        """What an event says that is the last one's sibling; None for any other."""
         before, after = self._before, self._after
         if len(event) < self._least or not event.startswith(before) or not event.endswith(after):
             return None
         raw = event[len(before) : -len(after)]
-        if b'"' in raw or b"\\" in raw:
+        if _QUOTE in raw or _BACKSLASH in raw:
             return None  # escaped, or not one string
         self._attempts = 0
         try:
-            return raw.decode()
+            return [Delta(self.index, raw.decode())] if raw else []
         except UnicodeDecodeError:
             return None
 
-    def learn(self, event: bytes, text: str) -> None:
-        """Remember an event that was decoded and says nothing but `text`."""
+    def read_run(self, events: list[bytes], start: int) -> list[bytes]:
+        """The texts of those of `events` that are siblings, from `start` up to the first that is not.
+
+        Each is the inside of a JSON string, with nothing escaped in it, and may be empty.
+        """
+        before, after = self._before, self._after
+        skip, keep = len(before), -len(after)
+        texts: list[bytes] = []
+        for event in islice(events, start, None):
+            if len(event) < self._least or not event.startswith(before) or not event.endswith(after):
+                break
+            texts.append(event[skip:keep])
+        together = b"\n".join(texts)
+        if not together.isascii() and not _is_text(together):
+            return []
+        return [] if _QUOTE in together or _BACKSLASH in together else texts
+
+    def learn(self, event: bytes, delta: Delta) -> None:
+        """Remember an event that was decoded and says nothing but `delta`."""
         if self._attempts >= PATIENCE:
             return
         self._attempts += 1
-        quoted = _encode(text)
+        quoted = _encode(delta.text)
         if len(quoted) < 3 or event.count(quoted) != 1:
             return
         start = event.find(quoted) + 1
         end = start + len(quoted) - 2
         self._before, self._after = event[:start], event[end:]
         self._least = len(self._before) + len(self._after)
+        self.index = delta.index
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

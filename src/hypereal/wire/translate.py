@@ -153,6 +153,8 @@ class TranslatedStream:
         self._writer = writer
         self._custom = CustomCalls(custom) if custom else None
         self._is_plain = not custom and not client.rewrites_events
+        self._repeats = reader.repeats
+        self.edit_run = self._edit_run if self._is_plain and self._repeats is not None else None
         self.has_failed = False
         self._finished = False
         self.terminal = upstream.terminal
@@ -172,6 +174,12 @@ class TranslatedStream:
         if len(told) == 1 and self._is_plain and type(told[0]) is Delta:
             return self._writer.write(told[0])
         return self._shown(self._write(told))
+
+    def _edit_run(self, events: list[bytes], start: int) -> tuple[bytes, int]:
+        repeats = self._repeats
+        if repeats is None or not any(texts := repeats.read_run(events, start)):
+            return b"", start
+        return self._writer.write_texts(repeats.index, texts), start + len(texts)
 
     def _read(self, event: bytes) -> list[Event]:
         try:

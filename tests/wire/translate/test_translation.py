@@ -13,8 +13,8 @@ from hypereal.kit.money import ZERO, Micro
 from hypereal.kit.sse import event_data, split_events
 from hypereal.wire import CODECS, DIALECTS
 from hypereal.wire.base import Answer, Envelope, Garbage, StreamDialect, Usage
-from hypereal.wire.conversation import Conversation, Message, Reply, Text, Tool, ToolCall
-from hypereal.wire.events import Event, Failed, fold, unfold
+from hypereal.wire.conversation import Conversation, Message, Reply, Text, Thinking, Tool, ToolCall
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started, fold, unfold
 from hypereal.wire.translate import TranslatedStream, Translation, fold_stream
 from tests.wire.asking import CHAT, NATIVE, accepted, body_of, endpoint_of
 from tests.wire.translate.meaning import NAMES, PAIRS, envelope_of, meaning, read_all
@@ -66,6 +66,52 @@ def test_an_answer_is_read_as_the_upstreams_and_shown_as_the_clients(client: str
     shown = CODECS[client].read_reply(pair.render_answer(envelope_of(client), body, USAGE, ZERO))
     assert meaning(shown) == meaning(REPLY)
     assert shown.usage == USAGE
+
+
+def edited_at_once(stream: StreamDialect, events: list[bytes]) -> bytes:
+    """As the relay does it: runs where there are any, and single events between them."""
+    shown, position = b"", 0
+    while position < len(events):
+        shown += stream.edit(events[position])
+        position += 1
+        if stream.edit_run is not None:
+            edited, position = stream.edit_run(events, position)
+            shown += edited
+    return shown
+
+
+def in_words(*blocks: Text | Thinking) -> list[Event]:
+    """A stream whose blocks come word by word, some of them odd."""
+    words = ["An", "other", "", "word", ' "quoted"', " 日本語", "\n", " Hello", " Hello", "[DONE]"]
+    told: list[Event] = [Started("a1", "m")]
+    for index, block in enumerate(blocks):
+        told += [BlockStarted(index, block), *(Delta(index, word) for word in words), BlockStopped(index)]
+    return [*told, Finished("end")]
+
+
+@EACH_PAIR
+def test_events_edited_at_once_are_what_they_are_one_by_one(client: str, upstream: str) -> None:
+    writer = CODECS[upstream].writer(envelope_of(upstream))
+    told = in_words(Thinking(), Text("")) if upstream != "openai_responses" else in_words(Text(""), Text(""))
+    events = split_events(b"".join(map(writer.write, told)) + writer.end(USAGE, ZERO))[0]
+    pair, envelope = translation(client, upstream), envelope_of(client, ASKED)
+    one_by_one = pair.stream(envelope)
+    assert edited_at_once(pair.stream(envelope), events) == b"".join(map(one_by_one.edit, events))
+
+
+@pytest.mark.parametrize("client", [name for name in NAMES if name != "openai_chat"])
+def test_a_run_of_like_events_is_edited_at_once(client: str) -> None:
+    events = upstream_events("openai_chat", REPLY)
+    word = next(event for event in events if b"Four." in event)
+    run_of_words = [*events[: events.index(word)], *[word] * 5, *events[events.index(word) + 1 :]]
+    stream = translation(client, "openai_chat").stream(envelope_of(client, ASKED))
+    position = run_of_words.index(word) + 2  # the first begins the block, the second is learned from
+    for event in run_of_words[:position]:
+        stream.edit(event)
+    assert stream.edit_run is not None
+    shown, after = stream.edit_run(run_of_words, position)
+    assert (shown.count(b"Four."), after) == (3, position + 3)
+    assert stream.edit_run(run_of_words, after) == (b"", after)
 
 
 @EACH_PAIR
@@ -210,6 +256,8 @@ def test_a_stream_that_is_not_whole_is_no_answer() -> None:
 
 class Chatterbox:
     """A reader that goes on after the end."""
+
+    repeats = None
 
     def read(self, event: bytes) -> list[Event]:
         return [*unfold(REPLY), *unfold(REPLY)]

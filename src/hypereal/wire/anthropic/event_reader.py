@@ -99,8 +99,7 @@ class MessagesEventReader:
         self._stop_sequence: str | None = None
         self._has_stop = False
         self._is_over = False
-        self._repeats = Repeats()
-        self._repeated = 0
+        self.repeats = Repeats()
         self._readers = {
             "message_start": self._start,
             "content_block_start": self._start_block,
@@ -111,13 +110,11 @@ class MessagesEventReader:
         }
 
     def read(self, event: bytes) -> list[Event]:
-        text = self._repeats.text_in(event)
-        if text is not None:
-            return [Delta(self._repeated, text)] if text else []
-        told = self._decode(event)
-        if len(told) == 1 and isinstance(delta := told[0], Delta):
-            self._repeats.learn(event, delta.text)
-            self._repeated = delta.index
+        told = self.repeats.read(event)
+        if told is None:
+            told = self._decode(event)
+            if len(told) == 1 and isinstance(delta := told[0], Delta):
+                self.repeats.learn(event, delta)
         return told
 
     def _decode(self, event: bytes) -> list[Event]:
@@ -184,7 +181,7 @@ class MessagesEventReader:
         if index not in self._open:
             return []
         self._open.discard(index)
-        self._repeats.forget()
+        self.repeats.forget()
         return self._close(index)
 
     def _close(self, index: int) -> list[Event]:
@@ -202,12 +199,12 @@ class MessagesEventReader:
 
     def _finish(self, read: _Event | None) -> list[Event]:
         self._is_over = True
-        self._repeats.forget()
+        self.repeats.forget()
         usage = to_usage(merge(self._started, self._reported))
         closing = [event for index in sorted(self._open) for event in self._close(index)]
         return [*closing, Finished(read_stop(self._stop), self._stop_sequence, usage)]
 
     def _fail(self, read: _Event) -> list[Event]:
         self._is_over = True
-        self._repeats.forget()
+        self.repeats.forget()
         return [Failed(error_text(read.error))]

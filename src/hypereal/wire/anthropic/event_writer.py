@@ -14,7 +14,7 @@ from hypereal.wire.anthropic.thinking import ORIGIN, is_redacted, render_call_to
 from hypereal.wire.anthropic.usage import render_usage
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Foreign, Opaque, Text, Thinking, ToolCall
-from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Finished, Serial, Started
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Finished, Serial, Started, as_deltas
 from hypereal.wire.fields import likely_input
 
 _encode = msgspec.json.encode
@@ -49,6 +49,12 @@ class MessagesEventWriter:
         if type(event) is Delta and event.index == self._source and self._head:
             return self._head + _encode(event.text) + _DELTA_ENDS if event.text else b""
         return b"".join(map(self._tell, self._serial.arrange(event)))
+
+    def write_texts(self, index: int, texts: list[bytes]) -> bytes:
+        if index != self._source or not self._head:
+            return b"".join(map(self.write, as_deltas(index, texts)))
+        before, after = self._head + b'"', b'"' + _DELTA_ENDS
+        return b"%b%b%b" % (before, (after + before).join(filter(None, texts)), after)
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         delta = {"stop_reason": render_stop(self._finished.stop), "stop_sequence": self._finished.stop_sequence}

@@ -124,6 +124,7 @@ class MessagesStream:
     content_type = b"text/event-stream; charset=utf-8"
     ping = PING
     has_failed = False
+    edit_run = None
 
     def __init__(self) -> None:
         self._started: UsageFields | None = None

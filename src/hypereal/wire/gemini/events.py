@@ -49,6 +49,8 @@ def _opaque(signature: str | None) -> Opaque | None:
 class GeminiReader:
     """Reads one stream. Google says nothing of blocks: text and thoughts go on until something else comes."""
 
+    repeats = None
+
     def __init__(self) -> None:
         self._id: str | None = None
         self._index = -1

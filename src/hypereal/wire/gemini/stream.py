@@ -68,6 +68,7 @@ class GeminiStream:
 
     terminal = b""
     has_failed = False
+    edit_run = None
 
     def __init__(self, *, as_array: bool = False) -> None:
         self._frames = frames(as_array=as_array)

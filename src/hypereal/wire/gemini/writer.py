@@ -11,7 +11,7 @@ from hypereal.kit.money import Micro
 from hypereal.kit.sse import data_event
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Stop, Text, Thinking, ToolCall
-from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Finished, Serial, Started
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Finished, Serial, Started, as_deltas
 from hypereal.wire.gemini.answer import final_chunk, sign
 from hypereal.wire.gemini.media import media_part
 from hypereal.wire.gemini.parts import Part, call_part, compact
@@ -45,6 +45,9 @@ class GeminiWriter:
         if isinstance(event, Delta) and event.index == self._index:
             return self._grow(event.text)
         return b"".join(map(self._write, self._serial.arrange(event)))
+
+    def write_texts(self, index: int, texts: list[bytes]) -> bytes:
+        return b"".join(map(self.write, as_deltas(index, texts)))
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         return data_event(final_chunk([], self._stop, usage, self._model, self._id))

@@ -15,7 +15,7 @@ from hypereal.kit.money import Micro
 from hypereal.kit.sse import data_event, event_data
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Media, Opaque, Text, Thinking, ToolCall
-from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Serial, Started
+from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Serial, Started, as_deltas
 from hypereal.wire.openai_chat.answer import (
     ERROR,
     FINISHES,
@@ -159,14 +159,14 @@ class ChatReader:
         self._sequence: Any = None
         self._has_refused = False
         self._usage: Usage | None = None
-        self._repeats = Repeats()
+        self.repeats = Repeats()
 
     def read(self, event: bytes) -> list[Event]:
-        if self._text is not None and (text := self._repeats.text_in(event)) is not None:
-            return [Delta(self._text, text)] if text else []
-        told = self._decode(event)
-        if len(told) == 1 and isinstance(delta := told[0], Delta) and delta.index == self._text:
-            self._repeats.learn(event, delta.text)
+        told = self.repeats.read(event)
+        if told is None:
+            told = self._decode(event)
+            if len(told) == 1 and isinstance(delta := told[0], Delta) and delta.index == self._text:
+                self.repeats.learn(event, delta)
         return told
 
     def _decode(self, event: bytes) -> list[Event]:
@@ -268,7 +268,7 @@ class ChatReader:
         if self._text is not None:
             told.append(BlockStopped(self._text))
             self._text = None
-            self._repeats.forget()
+            self.repeats.forget()
 
     def _show(self, images: Any, told: list[Event]) -> None:
         for image in as_list(images):
@@ -412,6 +412,12 @@ class ChatWriter:
         if isinstance(event, Finished):
             self._finished = event
         return b"".join([self._written(told) for told in self._serial.arrange(event)])
+
+    def write_texts(self, index: int, texts: list[bytes]) -> bytes:
+        if index not in self._around or index in self._thoughts:
+            return b"".join(map(self.write, as_deltas(index, texts)))
+        before, after = self._around[index]
+        return b'%b"%b"%b' % (before, (b'"%b%b"' % (after, before)).join(filter(None, texts)), after)
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         stop = self._finished.stop if self._finished is not None else "end"

@@ -122,6 +122,7 @@ class ChatStream:
     content_type = EVENT_STREAM
     ping = COMMENT
     has_failed = False
+    edit_run = None
 
     def __init__(
         self, *, family: Family = Family.OPENAI, hides_usage: bool = False, adds_credits: bool = False

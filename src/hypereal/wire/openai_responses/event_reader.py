@@ -83,6 +83,8 @@ def _empty(block: Text | Thinking | ToolCall) -> tuple[Text | Thinking | ToolCal
 class ResponsesReader:
     """The stream of one answer from an upstream."""
 
+    repeats = None
+
     def __init__(self) -> None:
         self._next = 0
         self._open: dict[tuple[int, int], _Open] = {}

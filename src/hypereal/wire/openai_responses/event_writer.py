@@ -23,6 +23,7 @@ from hypereal.wire.events import (
     Finished,
     Serial,
     Started,
+    as_deltas,
 )
 from hypereal.wire.openai_responses.answer import (
     ItemNames,
@@ -101,6 +102,9 @@ class ResponsesWriter:
                 return item.delta_start + _encode(event.text) + item.delta_end % sequence
             return self._grow(event)
         return b"".join([self._tellers[type(each)](each) for each in self._serial.arrange(event)])
+
+    def write_texts(self, index: int, texts: list[bytes]) -> bytes:
+        return b"".join(map(self.write, as_deltas(index, texts)))
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         stop = ending(self._finished.stop)

@@ -107,6 +107,7 @@ class ResponsesStream:
     content_type = EVENT_STREAM
     ping = COMMENT
     has_failed = False
+    edit_run = None
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
