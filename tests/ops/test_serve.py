@@ -19,8 +19,9 @@ import pytest
 
 from hypereal.db import keeper
 from hypereal.db.placement import place
+from hypereal.kit.ports import free_port
 from tests.ops.commands import run, serve, until, using
-from tests.support.server import BOOTSTRAP_KEY, free_port
+from tests.support.server import BOOTSTRAP_KEY
 
 
 def _status(url: str, key: str | None = None) -> int:

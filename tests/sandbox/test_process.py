@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 
+from hypereal.kit.ports import free_port
 from hypereal.sandbox.app import SandboxConfig
 from hypereal.sandbox.prompt_cache import PrefixCache
 from hypereal.sandbox.server import serving
@@ -26,12 +27,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def is_up(port: int) -> bool:

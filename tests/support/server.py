@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,20 +16,13 @@ from typing import TypeVar
 import httpx2
 import psutil
 
+from hypereal.kit.ports import free_port
 from tests.support.http_client import Client
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 BOOTSTRAP_KEY = "ck_" + "TestOnly" * 6
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(look: Callable[[], T | None], what: str, *, timeout_s: float = 5.0) -> T:

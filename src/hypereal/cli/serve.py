@@ -35,6 +35,7 @@ from hypereal.cli.processes import Program, Supervisor
 from hypereal.cli.welcome import welcome
 from hypereal.db.embedded import EmbeddedPostgres
 from hypereal.db.placement import EmbeddedPostgresError
+from hypereal.kit.ports import free_port
 from hypereal.kit.telemetry import configure
 from hypereal.settings import Settings, load_settings
 
@@ -116,13 +117,6 @@ class DatabaseWatch:
             self._embedded.start()
         except EmbeddedPostgresError as problem:
             log.error("database.not_started", error=str(problem))
-
-
-def free_port() -> int:
-    """A port of this machine's own that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _writer() -> Program:
