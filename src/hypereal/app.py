@@ -9,14 +9,15 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal import __version__
@@ -33,6 +34,7 @@ from hypereal.catalog.files import builtin_rows, read_rows
 from hypereal.catalog.live import Surroundings
 from hypereal.catalog.reload import CatalogueSource
 from hypereal.db import open_engine
+from hypereal.db.statements import StatementCount
 from hypereal.gateway.affinity import Affinity
 from hypereal.gateway.books import Books
 from hypereal.gateway.failover import Failover
@@ -46,6 +48,7 @@ from hypereal.history import History
 from hypereal.identity.changes import Changes
 from hypereal.identity.principal import Limits
 from hypereal.identity.verifier import Verifier
+from hypereal.kit.background import Background
 from hypereal.kit.ids import new_id, request_id_factory
 from hypereal.kit.large_pages import move_heap
 from hypereal.kit.outbox import Outbox
@@ -140,39 +143,22 @@ class Server:
                 await self.pipeline.stop()
 
 
-class _Background:
-    """Tasks that run beside the requests and end with the server. One that fails is logged, not silently gone."""
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """What holds, charges and notes credits in this process."""
 
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-        stack.push_async_callback(self._stop)
-
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            log.error("background.failed", error=repr(problem))
-
-    async def _stop(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    journal: Journal
+    leases: LeaseBook
+    books: Books
 
 
-class _Statements:
-    """Counts the database statements of this process: the request path must not add to them."""
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """How requests get to upstreams."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.count = 0
-        event.listen(engine.sync_engine, "before_cursor_execute", self._counted)
-
-    def _counted(self, *_: Any) -> None:
-        self.count += 1
+    outbox: Outbox
+    client: UpstreamClient
+    routes: Routes
 
 
 async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | None) -> Server:
@@ -182,63 +168,41 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
     instance = new_id("srv")
     engine = open_engine(url)
     stack.push_async_callback(engine.dispose)
-    statements = _Statements(engine)
-    journal = Journal(settings.home / "journal", instance, limit_bytes=settings.journal_limit_bytes)
-    stack.callback(journal.close)
-    leases = LeaseBook(engine, instance, minimum=settings.minimum_balance, ttl_s=settings.lease_ttl_s)
-    stack.push_async_callback(leases.close)
-    background = _Background(stack)
-    background.run(leases.run())
-    changes = _listen(stack, background, url, leases)
+    statements = StatementCount(engine)
+    money = _open_books(stack, settings, engine, instance)
+    background = Background(stack)
+    background.run(money.leases.run())
+    changes = _listen(stack, background, url, money.leases)
     verifier = Verifier(engine, changes, account_defaults=_account_limits(settings))
     stack.push_async_callback(verifier.close)
-    windows, subjects = Windows(), Subjects()
-    sync = WindowSync(windows, engine, instance=instance)
-    sync.start()
-    stack.push_async_callback(sync.stop)
-
+    windows, subjects = _open_windows(stack, engine, instance), Subjects()
+    history = _open_history(stack, background, settings, engine)
     source = await _catalogue(background, settings, sandbox_url)
-    outbox = Outbox(asyncio.get_running_loop())
-    client = UpstreamClient(write=outbox.write)
-    stack.callback(client.close)
+    ways = await _open_ways(stack, background, source)
     watch = Watch(asyncio.get_running_loop())
     stack.callback(watch.close)
-    tokens = GoogleTokens()
-    await tokens.refresh(source.current.upstreams)  # so that the first request finds them
-    background.run(tokens.run(lambda: source.current.upstreams))
-    routes = Routes(client, make_adapters(tokens))
-    history = History(engine, retention_days=settings.response_retention_days)
-    stack.push_async_callback(history.close)
-    background.run(history.run())
-    books = Books(leases, journal)
     pipeline = Pipeline(
         verifier=verifier,
-        planner=Planner(
-            lambda: source.current,
-            routes,
-            Affinity(time.monotonic),
-            default_chat_model=settings.default_chat_model,
-            cross_format=settings.cross_format,
-        ),
+        planner=_planner(settings, source, ways.routes),
         windows=windows,
         subjects=subjects,
-        books=books,
+        books=money.books,
         failover=Failover(watch),
         resumption=Resumption(history),
         watch=watch,
     )
     upkeep = Upkeep(
         pipeline=pipeline,
-        books=books,
-        journal=journal,
-        leases=leases,
-        routes=routes,
-        client=client,
+        books=money.books,
+        journal=money.journal,
+        leases=money.leases,
+        routes=ways.routes,
+        client=ways.client,
         metrics=WorkerMetrics(),
         statements=lambda: statements.count,
     )
     background.run(upkeep.run())
-    probe = _probe(engine, changes, journal)
+    probe = _probe(engine, changes, money.journal)
     services = Services(
         engine=_management_engine(stack, url),
         verifier=verifier,
@@ -252,7 +216,50 @@ async def _start(stack: AsyncExitStack, settings: Settings, sandbox_url: str | N
         subjects=subjects,
         history=history,
     )
-    return Server(services, pipeline, probe, outbox)
+    return Server(services, pipeline, probe, ways.outbox)
+
+
+def _open_books(stack: AsyncExitStack, settings: Settings, engine: AsyncEngine, instance: str) -> _Money:
+    journal = Journal(settings.home / "journal", instance, limit_bytes=settings.journal_limit_bytes)
+    stack.callback(journal.close)
+    leases = LeaseBook(engine, instance, minimum=settings.minimum_balance, ttl_s=settings.lease_ttl_s)
+    stack.push_async_callback(leases.close)
+    return _Money(journal, leases, Books(leases, journal))
+
+
+def _open_windows(stack: AsyncExitStack, engine: AsyncEngine, instance: str) -> Windows:
+    windows = Windows()
+    sync = WindowSync(windows, engine, instance=instance)
+    sync.start()
+    stack.push_async_callback(sync.stop)
+    return windows
+
+
+def _open_history(stack: AsyncExitStack, background: Background, settings: Settings, engine: AsyncEngine) -> History:
+    history = History(engine, retention_days=settings.response_retention_days)
+    stack.push_async_callback(history.close)
+    background.run(history.run())
+    return history
+
+
+async def _open_ways(stack: AsyncExitStack, background: Background, source: CatalogueSource) -> _Ways:
+    outbox = Outbox(asyncio.get_running_loop())
+    client = UpstreamClient(write=outbox.write)
+    stack.callback(client.close)
+    tokens = GoogleTokens()
+    await tokens.refresh(source.current.upstreams)  # so that the first request finds them
+    background.run(tokens.run(lambda: source.current.upstreams))
+    return _Ways(outbox, client, Routes(client, make_adapters(tokens)))
+
+
+def _planner(settings: Settings, source: CatalogueSource, routes: Routes) -> Planner:
+    return Planner(
+        lambda: source.current,
+        routes,
+        Affinity(time.monotonic),
+        default_chat_model=settings.default_chat_model,
+        cross_format=settings.cross_format,
+    )
 
 
 def _management_engine(stack: AsyncExitStack, url: str) -> AsyncEngine:
@@ -262,7 +269,7 @@ def _management_engine(stack: AsyncExitStack, url: str) -> AsyncEngine:
     return engine
 
 
-def _listen(stack: AsyncExitStack, background: _Background, url: str, leases: LeaseBook) -> Changes:
+def _listen(stack: AsyncExitStack, background: Background, url: str, leases: LeaseBook) -> Changes:
     changes = Changes(url)
     changes.on("lease_recall", lambda change: background.run(leases.recall(change.id)))
     changes.on("wallet", lambda change: background.run(leases.refresh([change.id])))
@@ -295,7 +302,7 @@ def _probe(engine: AsyncEngine, changes: Changes, journal: Journal) -> Readiness
     return ReadinessProbe({"database": database, "listener": listener, "journal": books})
 
 
-async def _catalogue(background: _Background, settings: Settings, sandbox_url: str | None) -> CatalogueSource:
+async def _catalogue(background: Background, settings: Settings, sandbox_url: str | None) -> CatalogueSource:
     """The catalogue in use, followed for as long as the server runs."""
     source = CatalogueSource(settings.config, await _surroundings(settings, sandbox_url))
     background.run(_follow(source, settings, sandbox_url))

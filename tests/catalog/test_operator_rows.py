@@ -138,6 +138,7 @@ def test_every_field_of_an_upstream_arrives(tmp_path: Path) -> None:
     headers = { X-Team = "a" }
     dialects = ["gemini", "anthropic", "gemini"]
     counts = ["anthropic"]
+    compacts = true
     drop = ["user"]
     rename = { max_tokens = "max_completion_tokens" }
     paths = { chat = "messages", gemini = "generate" }
@@ -157,6 +158,7 @@ def test_every_field_of_an_upstream_arrives(tmp_path: Path) -> None:
         kinds=frozenset({Kind.CHAT, Kind.COMPLETION, Kind.EMBEDDING}),
         dialects=("gemini", "anthropic"),
         counts=frozenset({"anthropic"}),
+        compacts=True,
         drop=frozenset({"user"}),
         rename=(("max_tokens", "max_completion_tokens"),),
         paths=(("chat", "messages"), ("gemini", "generate")),

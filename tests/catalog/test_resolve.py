@@ -20,6 +20,7 @@ id = "two"
 base_url = "https://two.example.com/v1"
 kinds = ["chat", "completion"]
 dialects = ["openai_responses", "openai_chat"]
+compacts = true
 [[upstreams]]
 id = "claude"
 base_url = "https://claude.example.com/v1"
@@ -88,10 +89,12 @@ models = ["large", "small-too", "small", "claudia", "coder"]
 """
 
 
+TEXT = ROWS.replace('id = "asleep"', 'id = "asleep"\nkinds = ["chat", "completion", "embedding"]')
+
+
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Catalogue:
-    text = ROWS.replace('id = "asleep"', 'id = "asleep"\nkinds = ["chat", "completion", "embedding"]')
-    return catalogue_of(text, tmp_path)
+    return catalogue_of(TEXT, tmp_path)
 
 
 def found(catalogue: Catalogue, name: str) -> Model:
@@ -166,6 +169,12 @@ def test_only_models_of_the_responses_format_are_compacted(catalogue: Catalogue)
     served = catalogue.served("openai_responses_compact", Kind.COMPACT)
     assert all("openai_responses" in model.dialects for model in served)
     assert catalogue.wrong_endpoint(found(catalogue, "claudia"), Kind.COMPACT, "openai_responses_compact") is not None
+
+
+def test_only_an_upstream_that_can_is_asked_to_compact(catalogue: Catalogue, tmp_path: Path) -> None:
+    assert set(asked(catalogue, "large", "openai_responses_compact", Kind.COMPACT)) == {"two in openai_responses"}
+    unable = catalogue_of(TEXT.replace("compacts = true", ""), tmp_path)
+    assert asked(unable, "large", "openai_responses_compact", Kind.COMPACT) == []
 
 
 def test_every_chat_model_that_can_be_reached_is_taken_for_counting(catalogue: Catalogue) -> None:

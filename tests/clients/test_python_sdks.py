@@ -61,6 +61,7 @@ def test_a_response_goes_on_is_found_again_and_is_deleted(bench: Bench, response
     first = responses.responses.create(model=model, input="My name is Alice.")
     second = responses.responses.create(model=model, input="What is my name?", previous_response_id=first.id)
     assert "Alice" in second.output_text
+    assert second.previous_response_id == first.id
     assert responses.responses.retrieve(second.id).output_text == second.output_text
     responses.responses.delete(second.id)
     with pytest.raises(openai.NotFoundError):

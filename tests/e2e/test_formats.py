@@ -311,10 +311,15 @@ def test_models_are_listed_in_pages(server: Server) -> None:
     assert before["has_more"] is True
     for wrong in ("0", "1001", "many"):
         assert server.client.get(f"/v1/models?limit={wrong}").status == 400
+    for bound in ("after_id", "before_id"):
+        unknown = server.client.get(f"/v1/models?{bound}=gone")
+        assert (unknown.status, unknown.error["param"]) == (400, bound)
 
 
 def test_googles_clients_get_googles_list(server: Server) -> None:
-    for answer in (server.client.get("/v1beta/models"), server.client.get("/v1/models", **{"x-goog-api-client": "g"})):
+    get = server.client.get
+    listings = (get("/v1beta/models"), get("/v1/gemini/v1beta/models"), get("/v1/models", **{"x-goog-api-client": "g"}))
+    for answer in listings:
         (row,) = [row for row in answer.json["models"] if row["name"] == "models/speaks-gemini"]
         assert (row["inputTokenLimit"], row["outputTokenLimit"]) == (128_000, 16_000)
         assert set(row["supportedGenerationMethods"]) == {"generateContent", "streamGenerateContent", "countTokens"}

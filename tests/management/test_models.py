@@ -22,7 +22,7 @@ CHAT_PATHS = [
     *(
         f"{version}/models/{{model}}:{verb}"
         for verb in ("generateContent", "streamGenerateContent", "countTokens")
-        for version in ("/v1beta", "/v1", "/v1/gemini/v1beta", "/v1/gemini")
+        for version in ("/v1beta", "/v1")
     ),
 ]
 

@@ -43,7 +43,12 @@ def lane_name(behaviour: str, pair: Pair, note: str = "") -> str:
 
 def format_row(lane: str, base_url: str, upstream_format: str, **more: Any) -> dict[str, Any]:
     """An upstream that speaks one format alone."""
-    spoken = {"kinds": ["chat"], "dialects": [upstream_format], "adapter": FORMATS[upstream_format].adapter}
+    spoken: dict[str, Any] = {
+        "kinds": ["chat"],
+        "dialects": [upstream_format],
+        "adapter": FORMATS[upstream_format].adapter,
+    }
+    spoken["compacts"] = upstream_format == "openai_responses"
     return upstream_row(lane, base_url, **{**spoken, **more})
 
 

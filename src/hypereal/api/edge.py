@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from urllib.parse import unquote
 
 from hypereal.wire import ENDPOINTS, Endpoint, Family
 from hypereal.wire.base import BARE, Context
 
 _SLASHES = re.compile(r"/{2,}")
+_GOOGLES = re.compile(r"^/v1/gemini(/v1beta|/v1)?(?=/models(?:/|$))")
 
 _FAMILIES: tuple[tuple[str, Family], ...] = (
     ("/v1/messages", Family.ANTHROPIC),
@@ -37,7 +37,8 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
 def normalise(path: str) -> str:
     """The one spelling of a path: `/api/v1/…`, `/v1/v1/…` and `/api/v1/v1/…` mean `/v1/…`; doubled slashes are one.
 
-    `/api/v1beta/…` likewise; other `/api/…` paths are routes of their own.
+    `/api/v1beta/…` likewise; other `/api/…` paths are routes of their own. Google's own paths below `/v1/gemini`, which
+    clients make that take it for their base URL, mean `/v1beta/…`.
     """
     if "//" in path:
         path = _SLASHES.sub("/", path)
@@ -45,6 +46,8 @@ def normalise(path: str) -> str:
         path = path[4:]
     while path.startswith(("/v1/v1/", "/v1/v1beta/")):
         path = path[3:]
+    if path.startswith("/v1/gemini/"):
+        path = _GOOGLES.sub("/v1beta", path)
     return path.rstrip("/") or "/"
 
 
@@ -83,7 +86,7 @@ def find_endpoint(path: str) -> tuple[Endpoint | None, str | None]:
         return endpoint, None
     for start, end, template in _TEMPLATES:
         if path.startswith(start) and path.endswith(end) and len(path) > len(start) + len(end):
-            return template, unquote(path[len(start) : len(path) - len(end)])
+            return template, path[len(start) : len(path) - len(end)]
     return None, None
 
 

@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -311,7 +312,7 @@ class HotLaneProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         endpoint, model = lane.paths.get(path), None
         if endpoint is None:
-            endpoint, model = find_endpoint(normalise(path.decode("latin-1")))
+            endpoint, model = find_endpoint(normalise(unquote(path)))
         headers = dict(self.headers)
         if endpoint is None or self.parser.get_http_version() != "1.1" or self._is_odd(headers, lane):
             self._fall_through()

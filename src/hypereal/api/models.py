@@ -17,7 +17,7 @@ from hypereal.api.services import Services
 from hypereal.api.shapes import OPENAI_REFUSALS, Number, dollars_number
 from hypereal.catalog.resolve import Catalogue, accepts
 from hypereal.catalog.types import Model, Price
-from hypereal.errors import NotFound
+from hypereal.errors import InvalidRequest, NotFound
 from hypereal.identity.principal import Principal
 from hypereal.kit.money import credits_number
 from hypereal.wire import ENDPOINTS, Endpoint
@@ -167,20 +167,27 @@ def _listing(services: Services, principal: Principal | None, endpoints: Sequenc
 
 
 def _page(entries: list[ModelEntry], paging: Paging) -> ModelList:
-    """One page of a list: what follows one id, or what leads up to another; an id that is not in it is no bound."""
-    ids = [entry.id for entry in entries]
-    if paging.before_id in ids:
-        before = entries[: ids.index(paging.before_id)]
+    """One page of a list: what follows one id, or what leads up to another."""
+    if paging.before_id is not None:
+        before = entries[: _position(entries, paging.before_id, "before_id")]
         shown, has_more = before[-paging.limit :], len(before) > paging.limit
     else:
-        after = entries[ids.index(paging.after_id) + 1 :] if paging.after_id in ids else entries
-        shown, has_more = after[: paging.limit], len(after) > paging.limit
+        start = 0 if paging.after_id is None else _position(entries, paging.after_id, "after_id") + 1
+        shown, has_more = entries[start : start + paging.limit], len(entries) > start + paging.limit
     return ModelList(
         data=shown,
         has_more=has_more,
         first_id=shown[0].id if shown else None,
         last_id=shown[-1].id if shown else None,
     )
+
+
+def _position(entries: list[ModelEntry], model_id: str, param: str) -> int:
+    """Where the entry is. An id that has gone would otherwise begin the list anew, for ever."""
+    for position, entry in enumerate(entries):
+        if entry.id == model_id:
+            return position
+    raise InvalidRequest(f"{param} is not the id of a listed model", param=param)
 
 
 def _find(services: Services, principal: Principal, model_id: str) -> ModelEntry:

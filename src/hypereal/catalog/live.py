@@ -88,6 +88,7 @@ def upstream(row: UpstreamRow, around: Surroundings) -> Upstream:
         kinds=frozenset(map(Kind, row.kinds)),
         dialects=tuple(dict.fromkeys(row.dialects)),
         counts=frozenset(row.counts),
+        compacts=row.compacts,
         drop=frozenset(row.drop),
         rename=tuple(row.rename.items()),
         paths=tuple(row.paths.items()),

@@ -196,7 +196,9 @@ def _plan_all(by_id: Mapping[str, Model]) -> dict[tuple[str, str, Kind], Plan]:
         for dialect in CHAT_FORMATS:
             spoken = plans.get((model.id, dialect, Kind.CHAT), NO_TARGETS)
             plans[model.id, dialect, Kind.COUNT] = tuple(_counting(model, spoken, dialect))
-            plans[model.id, dialect, Kind.COMPACT] = tuple(way for way in spoken if way.dialect == dialect)
+            plans[model.id, dialect, Kind.COMPACT] = tuple(
+                way for way in spoken if way.dialect == dialect and way.target.upstream.compacts
+            )
     return plans
 
 

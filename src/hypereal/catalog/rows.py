@@ -153,6 +153,7 @@ class UpstreamRow(_Row):
     kinds: list[KindName] = ["chat"]
     dialects: list[DialectName] = Field(default=["openai_chat"], min_length=1)
     counts: list[DialectName] = []
+    compacts: bool = False
     drop: list[str] = []
     rename: dict[str, str] = {}
     paths: dict[KindName | DialectName, str] = {}

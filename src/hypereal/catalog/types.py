@@ -41,8 +41,9 @@ class Upstream:
     from the environment variable `key_env`; it is never printed (`repr=False`). `credentials` stand in for a key where
     one takes more than that (AWS access keys), by the names that the adapter knows. Deadlines are in seconds.
     `kinds` is what it can be asked for. `dialects` are the chat formats that it speaks, the one to translate into
-    first, and `counts` those in which it counts tokens. `drop` lists request fields that it refuses and `rename` fields
-    of Chat Completions that it knows by another name (given, taken). `paths` overrides the path of a kind or a format.
+    first, and `counts` those in which it counts tokens; `compacts` says that it has the endpoint of Responses that
+    shortens a history. `drop` lists request fields that it refuses and `rename` fields of Chat Completions that it
+    knows by another name (given, taken). `paths` overrides the path of a kind or a format.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Upstream:
     kinds: frozenset[Kind] = frozenset(Kind)
     dialects: tuple[str, ...] = ("openai_chat",)
     counts: frozenset[str] = frozenset()
+    compacts: bool = False
     drop: frozenset[str] = frozenset()
     rename: tuple[tuple[str, str], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()

@@ -42,6 +42,8 @@ def bill_stream(plan: Plan, route: Route, relay: StreamRelay, streamed: Streamed
         return bill_answer(plan, route, answer)
     usage, basis = answer.usage, COUNTED
     if usage is None or not usage.output_total:
-        usage, basis = plan.likely_usage(estimate_tokens(answer.output_bytes)), ESTIMATED
+        output = estimate_tokens(answer.output_bytes)
+        usage = plan.likely_usage(output) if usage is None else msgspec.structs.replace(usage, output=output)
+        basis = ESTIMATED
     has_output = bool(answer.output_bytes or usage.output_total)
     return Bill(usage, basis, answer, pricing.cost(usage, route.model.price) if has_output else ZERO, False)

@@ -51,7 +51,7 @@ def _gemini(verb: str, kind: Kind, dialect: str, *, streams: bool = False) -> tu
             family=Family.GEMINI,
             stream_default=streams,
         )
-        for version in ("/v1beta", "/v1", "/v1/gemini/v1beta", "/v1/gemini")
+        for version in ("/v1beta", "/v1")
     )
 
 

@@ -53,7 +53,7 @@ def test_snake_case_is_understood() -> None:
 
 @pytest.mark.parametrize(
     "given_name",
-    ["m", "models/m", "publishers/google/models/m", "models%2Fm", "projects/p/locations/l/publishers/google/models/m"],
+    ["m", "models/m", "publishers/google/models/m", "projects/p/locations/l/publishers/google/models/m"],
 )
 def test_a_model_is_named_without_its_collection(given_name: str) -> None:
     assert accepted(body_of(), Context(model=given_name)).model == "m"

@@ -9,11 +9,14 @@ import msgspec
 import pytest
 
 from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.kit.money import ZERO
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.conversation import Opaque
 from hypereal.wire.opaque import seal
+from hypereal.wire.openai_responses.history import expand
 from hypereal.wire.openai_responses.native import COUNTED as COUNTED_FIELDS
 from hypereal.wire.openai_responses.native_stream import ResponsesStream
+from hypereal.wire.openai_responses.response import echo
 from tests.wire.openai_responses.asking import (
     ANSWERS,
     COMPACTS,
@@ -22,6 +25,7 @@ from tests.wire.openai_responses.asking import (
     DIALECTS,
     accepted,
     body_of,
+    event,
     message,
     refused,
     response,
@@ -270,3 +274,21 @@ def test_the_client_gets_the_answer_as_it_is() -> None:
 
 def test_a_refusal_is_a_value() -> None:
     assert isinstance(refused(model=...), HyperealError)
+
+
+def test_what_an_answer_goes_on_from_is_said_in_it_whoever_answers() -> None:
+    envelope = accepted(input="third", previous_response_id="resp_1", stream=True)
+    whole = accepted(**json.loads(expand(envelope.fields, [], [])))
+    upstream = b'{"id":"resp_2","previous_response_id": null,"output":[]}'
+    assert json.loads(DIALECT.render_answer(whole, upstream, Usage(), ZERO))["previous_response_id"] == "resp_1"
+    stream = DIALECT.stream(whole)
+    assert stream.rewrites_events
+    text = event("response.output_text.delta", delta='"previous_response_id": null')
+    assert stream.edit(text) == text
+    for kind in ("response.created", "response.completed"):
+        told = event(kind, response={"id": "resp_2", "previous_response_id": None})
+        is_last = kind == "response.completed"
+        edited = stream.close(told, Answer(usage=Usage()), Usage(), ZERO) if is_last else stream.edit(told)
+        assert b'"previous_response_id":"resp_1"' in edited.replace(b": ", b":")
+    assert bytes(echo(whole)["previous_response_id"]) == b'"resp_1"'
+    assert not DIALECT.stream(accepted(input="first")).rewrites_events

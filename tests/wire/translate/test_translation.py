@@ -99,6 +99,18 @@ def test_events_edited_at_once_are_what_they_are_one_by_one(client: str, upstrea
     assert edited_at_once(pair.stream(envelope), events) == b"".join(map(one_by_one.edit, events))
 
 
+@pytest.mark.parametrize("client", NAMES)
+def test_texts_of_a_block_that_waits_for_another_wait_with_it(client: str) -> None:
+    call = ToolCall(id="call_1", name="f", arguments="")
+    before: list[Event] = [Started("a1", "m"), BlockStarted(0, call), BlockStarted(1, Text("")), Delta(0, "{}")]
+    after: list[Event] = [BlockStopped(0), Delta(1, " end"), BlockStopped(1), Finished("end")]
+    at_once, one_by_one = (CODECS[client].writer(envelope_of(client, ASKED)) for _ in range(2))
+    shown = b"".join(map(at_once.write, before)) + at_once.write_texts(1, [b"one", b"", b" two"])
+    deltas: list[Event] = [Delta(1, "one"), Delta(1, " two")]
+    expected = b"".join(map(one_by_one.write, [*before, *deltas, *after]))
+    assert shown + b"".join(map(at_once.write, after)) == expected
+
+
 @pytest.mark.parametrize("client", [name for name in NAMES if name != "openai_chat"])
 def test_a_run_of_like_events_is_edited_at_once(client: str) -> None:
     events = upstream_events("openai_chat", REPLY)

@@ -18,6 +18,7 @@ from hypereal.wire.anthropic.shapes import NULL
 from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Family, Garbage, Usage
 from hypereal.wire.families import render_event
+from hypereal.wire.stream_end import in_proportion, line_around
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -63,14 +64,9 @@ def error_text(error: Any) -> str:
     return str(error or "unnamed error")
 
 
-def _line_around(payload: bytes, position: int) -> tuple[int, int]:
-    end = payload.find(b"\n", position)
-    return payload.rfind(b"\n", 0, position) + 1, end if end >= 0 else len(payload)
-
-
 def _event_at(payload: bytes, position: int) -> _Event | None:
     """The event whose `data:` line stands around `position`; None when framing cuts through it."""
-    start, end = _line_around(payload, position)
+    start, end = line_around(payload, position)
     try:
         return _decode_event(payload[start + 5 : end])
     except UNREADABLE:
@@ -167,7 +163,7 @@ class MessagesStream:
         position = data.rfind(_DELTA_TYPE)
         if position < 0:
             return None
-        rest = data[_line_around(data, position)[1] :]
+        rest = data[line_around(data, position)[1] :]
         if rest.count(b"{") > (1 if _STOP_TYPE in rest else 0):
             return None  # a later event: it may be another message_delta, with framing through its very name
         last = _event_at(data, position)
@@ -191,9 +187,7 @@ class MessagesStream:
                 fold.add(_decode_event(data))
             except UNREADABLE:
                 continue
-        size = fold.size
-        if total_bytes > len(kept) > 0:
-            size = size * total_bytes // len(kept)
+        size = in_proportion(fold.size, kept, total_bytes)
         usage = fold.usage(self._started)
         has_output = size > 0 or fold.has_blocks or (usage is not None and usage.output_total > 0)
         return Answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -49,7 +49,7 @@ def speaks_openai(fields: Mapping[str, msgspec.Raw]) -> bool:
 
 def model_name(given: str | None) -> str | None:
     """A model without the collections that Google's clients put before its name."""
-    return _MODEL_PREFIX.sub("", unquote(given)) if given else None
+    return _MODEL_PREFIX.sub("", given) if given else None
 
 
 def _estimate_input(body: bytes) -> int:

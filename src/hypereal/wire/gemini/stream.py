@@ -15,6 +15,7 @@ from hypereal.wire.gemini.chunks import chunk_data, error_text, generated_bytes,
 from hypereal.wire.gemini.framing import frames
 from hypereal.wire.gemini.spelling import UNREADABLE
 from hypereal.wire.gemini.usage import UsageFields, to_usage
+from hypereal.wire.stream_end import find_usage, in_proportion, last_usage
 
 _USAGE_KEY = b'"usageMetadata"'
 _ENDED = re.compile(rb'"(?:finishReason|blockReason)"\s*:\s*"(?!FINISH_REASON_UNSPECIFIED)')
@@ -27,29 +28,12 @@ class _UsageChunk(msgspec.Struct, gc=False, rename="camel"):
 _decode_usage = msgspec.json.Decoder(_UsageChunk).decode
 
 
-def _line_around(payload: bytes, position: int) -> tuple[int, int]:
-    end = payload.find(b"\n", position)
-    return payload.rfind(b"\n", 0, position) + 1, end if end >= 0 else len(payload)
-
-
 def _usage_in(line: bytes) -> Usage | None:
     """The usage in a `data:` line; None as well when the line is not a whole chunk."""
     try:
         return to_usage(_decode_usage(line[5:].strip()).usage_metadata)
     except UNREADABLE:
         return None
-
-
-def _last_usage(payload: bytes) -> Usage | None:
-    """The usage in the last chunk that has one: it counts the whole answer up to there."""
-    position = payload.rfind(_USAGE_KEY)
-    while position >= 0:
-        start, end = _line_around(payload, position)
-        usage = _usage_in(payload[start:end])
-        if usage is not None:
-            return usage
-        position = payload.rfind(_USAGE_KEY, 0, start)
-    return None
 
 
 def _generated_bytes(payload: bytes) -> int:
@@ -92,13 +76,7 @@ class GeminiStream:
         return None
 
     def find_usage(self, data: bytes) -> Usage | None:
-        position = data.rfind(_USAGE_KEY)
-        if position < 0:
-            return None
-        start, end = _line_around(data, position)
-        if data.find(b"{", end) >= 0:
-            return None  # a later chunk: it may have a usage of its own, with framing through its very name
-        return _usage_in(data[start:end])
+        return find_usage(data, _USAGE_KEY, _usage_in)
 
     def edit(self, event: bytes) -> bytes:
         if not self.rewrites_events:
@@ -107,16 +85,11 @@ class GeminiStream:
         return self._frames.frame(data) if data else b""
 
     def read(self, kept: bytes, total_bytes: int) -> Answer:
-        kept_bytes = len(kept)
-        if b"\r\n" in kept:
-            kept = kept.replace(b"\r\n", b"\n")
-        usage = _last_usage(kept)
+        usage = last_usage(kept, _USAGE_KEY, _usage_in)
         complete = _ENDED.search(kept) is not None
         if usage is not None and (usage.output_total or complete):
             return Answer(usage=usage, is_complete=complete)
-        size = _generated_bytes(kept)
-        if total_bytes > kept_bytes > 0:
-            size = size * total_bytes // kept_bytes
+        size = in_proportion(_generated_bytes(kept), kept, total_bytes)
         return Answer(usage=usage, output_bytes=size, is_empty=size == 0 and not complete, is_complete=complete)
 
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:

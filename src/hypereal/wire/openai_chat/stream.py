@@ -13,6 +13,7 @@ from hypereal.kit.sse import COMMENT, data_event, each_event, event_data, read_d
 from hypereal.wire.base import EVENT_STREAM, Answer, Family, Garbage, Usage
 from hypereal.wire.families import render_event
 from hypereal.wire.openai_chat.usage import UsageFields, render_usage, to_usage
+from hypereal.wire.stream_end import find_usage, in_proportion, last_usage
 
 DONE = b"[DONE]"
 _USAGE_KEY = b'"usage"'
@@ -82,29 +83,12 @@ def _generated_bytes(payload: bytes) -> int:
     return total
 
 
-def _line_around(payload: bytes, position: int) -> tuple[int, int]:
-    end = payload.find(b"\n", position)
-    return payload.rfind(b"\n", 0, position) + 1, end if end >= 0 else len(payload)
-
-
 def _usage_in(line: bytes) -> Usage | None:
-    """The usage in a `data:` line; raises when the line is not a whole chunk."""
-    return to_usage(_decode_usage(line[5:].strip()).usage)
-
-
-def _last_usage(payload: bytes) -> Usage | None:
-    """The usage in the last chunk that has one. `"usage"` may also be a chunk's text, or null in every chunk."""
-    position = payload.rfind(_USAGE_KEY)
-    while position >= 0:
-        start, end = _line_around(payload, position)
-        try:
-            usage = _usage_in(payload[start:end])
-        except _UNREADABLE:
-            usage = None
-        if usage is not None:
-            return usage
-        position = payload.rfind(_USAGE_KEY, 0, start)
-    return None
+    """The usage in a `data:` line; None as well when the line is not a whole chunk."""
+    try:
+        return to_usage(_decode_usage(line[5:].strip()).usage)
+    except _UNREADABLE:
+        return None
 
 
 def _is_done(event: bytes) -> bool:
@@ -151,16 +135,7 @@ class ChatStream:
         return None
 
     def find_usage(self, data: bytes) -> Usage | None:
-        position = data.rfind(_USAGE_KEY)
-        if position < 0:
-            return None
-        start, end = _line_around(data, position)
-        if data.find(b"{", end) >= 0:
-            return None  # a later chunk: it may have a usage of its own, with framing through its very name
-        try:
-            return _usage_in(data[start:end])
-        except _UNREADABLE:
-            return None
+        return find_usage(data, _USAGE_KEY, _usage_in)
 
     def edit(self, event: bytes) -> bytes:
         if _USAGE_KEY not in event:
@@ -179,16 +154,11 @@ class ChatStream:
         return data_event(msgspec.json.encode(fields))
 
     def read(self, kept: bytes, total_bytes: int) -> Answer:
-        kept_bytes = len(kept)
-        if b"\r\n" in kept:
-            kept = kept.replace(b"\r\n", b"\n")
-        usage = _last_usage(kept)
+        usage = last_usage(kept, _USAGE_KEY, _usage_in)
         complete = kept.rstrip().endswith(DONE) or _FINISHED.search(kept) is not None
         if usage is not None and (usage.output_total or complete):
-            return Answer(usage=usage, is_complete=complete, is_empty=False)
-        size = _generated_bytes(kept)
-        if total_bytes > kept_bytes > 0:
-            size = size * total_bytes // kept_bytes
+            return Answer(usage=usage, is_complete=complete)
+        size = in_proportion(_generated_bytes(kept), kept, total_bytes)
         return Answer(usage=usage, output_bytes=size, is_empty=size == 0 and not complete, is_complete=complete)
 
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:

@@ -104,7 +104,14 @@ class ResponsesWriter:
         return b"".join([self._tellers[type(each)](each) for each in self._serial.arrange(event)])
 
     def write_texts(self, index: int, texts: list[bytes]) -> bytes:
-        return b"".join(map(self.write, as_deltas(index, texts)))
+        item = self._item
+        if item is None or index != item.index or not item.has_part:
+            return b"".join(map(self.write, as_deltas(index, texts)))
+        said = [text for text in texts if text]
+        item.texts.append(b"".join(said).decode())
+        start, end, first = item.delta_start, item.delta_end, self._sequence
+        self._sequence += len(said)
+        return b"".join([b'%b"%b"%b' % (start, text, end % number) for number, text in enumerate(said, first)])
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         stop = ending(self._finished.stop)

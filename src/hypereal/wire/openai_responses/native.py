@@ -16,11 +16,11 @@ from hypereal.kit.money import Micro
 from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_text
 from hypereal.wire.opaque import SEAL_IN_JSON
-from hypereal.wire.openai_responses.history import UNREADABLE, input_items, without_sealed
-from hypereal.wire.openai_responses.native_stream import ResponsesStream, error_text, item_size
+from hypereal.wire.openai_responses.history import PREVIOUS, UNREADABLE, WENT_ON_FROM, input_items, without_sealed
+from hypereal.wire.openai_responses.native_stream import ResponsesStream, error_text, item_size, with_previous
 from hypereal.wire.openai_responses.usage import ABSENT, read_usage
 
-OURS = frozenset({"hypereal", "intent"})
+OURS = frozenset({"hypereal", "intent", WENT_ON_FROM})
 """Fields that speak to this server and never reach an upstream."""
 FORWARDED = (b"openai-beta", b"x-openai-internal-codex-responses-lite", b"x-codex-beta-features")
 """Headers that change what the upstream makes of the body. `originator`, `session-id` and the like only name the
@@ -28,7 +28,7 @@ client, and stay here."""
 SESSIONS = (b"session-id", b"thread-id", b"x-session-id")
 """Where clients name their session (Codex: the first two; opencode: the last), best first."""
 HEADERS = FORWARDED + SESSIONS
-_OTHER_BEGINNINGS = ("prompt", "previous_response_id", "conversation")
+_OTHER_BEGINNINGS = ("prompt", PREVIOUS, "conversation")
 """What a request may go on from, in place of `input`."""
 COUNTED = frozenset(
     {
@@ -185,7 +185,7 @@ class ResponsesDialect:
         return Answer(usage=usage, output_bytes=size, is_empty=is_empty, is_complete=True)
 
     def render_answer(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
-        return body
+        return with_previous(body, envelope.fields.get(WENT_ON_FROM))
 
     def stream(self, envelope: Envelope) -> ResponsesStream:
         return ResponsesStream(envelope)

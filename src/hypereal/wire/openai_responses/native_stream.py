@@ -7,6 +7,7 @@ output is the error of the attempt; a later one is passed on in the upstream's o
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -16,16 +17,18 @@ from hypereal.kit.money import Micro
 from hypereal.kit.sse import COMMENT, each_event, event_data, read_data, split_events
 from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Garbage, Usage
 from hypereal.wire.openai_responses.failure import failure_events, typed_event
-from hypereal.wire.openai_responses.history import TERMINAL, UNREADABLE
+from hypereal.wire.openai_responses.history import PREVIOUS, TERMINAL, UNREADABLE, WENT_ON_FROM
 from hypereal.wire.openai_responses.items import CALLS
 from hypereal.wire.openai_responses.response import own_id
 from hypereal.wire.openai_responses.usage import ABSENT, read_usage, render_usage
+from hypereal.wire.stream_end import find_usage, in_proportion
 
 LAST_SEQUENCE = 2**31 - 2
 """The number of an event of ours after events that nobody counted: larger than theirs, small enough for 32 bits."""
 _USAGE_KEY = b'"usage"'
 _BEGINNINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
 _DELTA = b".delta"
+_NO_PREVIOUS = re.compile(rb'("%b"\s*:\s*)null' % PREVIOUS.encode())
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -93,9 +96,18 @@ def _failure_in(event: _Event) -> str | None:
 
 
 def _usage_in(line: bytes) -> Usage | None:
-    """The usage in a `data:` line; raises when the line is not a whole event."""
-    response = _decode_event(line[5:].strip()).response
+    """The usage in a `data:` line; None as well when the line is not a whole event."""
+    try:
+        response = _decode_event(line[5:].strip()).response
+    except UNREADABLE:
+        return None
     return read_usage(response.usage) if response is not None else None
+
+
+def with_previous(data: bytes, previous: msgspec.Raw | None) -> bytes:
+    """A response object, or an event with one, that says which response it goes on from: the upstream, which got the
+    whole conversation instead, cannot know."""
+    return data if previous is None else _NO_PREVIOUS.sub(lambda found: found[1] + bytes(previous), data, count=1)
 
 
 class ResponsesStream:
@@ -103,7 +115,6 @@ class ResponsesStream:
 
     terminal = b'"response"'
     """The key of the response object: of all events only those of its life have one, and in text it is escaped."""
-    rewrites_events = False
     content_type = EVENT_STREAM
     ping = COMMENT
     has_failed = False
@@ -112,6 +123,8 @@ class ResponsesStream:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._id = ""
+        self._previous = envelope.fields.get(WENT_ON_FROM)
+        self.rewrites_events = self._previous is not None
 
     def is_terminal(self, data: bytes) -> bool:
         try:
@@ -144,20 +157,10 @@ class ResponsesStream:
             self._id = response.id
 
     def find_usage(self, data: bytes) -> Usage | None:
-        position = data.rfind(_USAGE_KEY)
-        if position < 0:
-            return None
-        end = data.find(b"\n", position)
-        end = len(data) if end < 0 else end
-        if data.find(b"{", end) >= 0:
-            return None  # a later event: it may have a usage of its own, with framing through its very name
-        try:
-            return _usage_in(data[data.rfind(b"\n", 0, position) + 1 : end])
-        except UNREADABLE:
-            return None
+        return find_usage(data, _USAGE_KEY, _usage_in)
 
     def edit(self, event: bytes) -> bytes:
-        return event
+        return with_previous(event, self._previous) if self.terminal in event else event
 
     def read(self, kept: bytes, total_bytes: int) -> Answer:
         events = list(read_data(kept))
@@ -170,9 +173,7 @@ class ResponsesStream:
         except UNREADABLE:
             size = 0
         if not size:
-            size = sum(map(self._delta_size, events))
-            if total_bytes > len(kept) > 0:
-                size = size * total_bytes // len(kept)
+            size = in_proportion(sum(map(self._delta_size, events)), kept, total_bytes)
         is_empty = not (size or complete or (usage is not None and usage.output_total))
         return Answer(usage=usage, output_bytes=size, is_empty=is_empty, is_complete=complete, error=_failure_in(last))
 
@@ -197,6 +198,8 @@ class ResponsesStream:
         return _text_size(event.delta) if event.type is not None and event.type.endswith(".delta") else 0
 
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:
+        if self._previous is not None:
+            tail = with_previous(tail, self._previous)
         if answer.usage is not None:
             return tail
         events, rest = split_events(tail)

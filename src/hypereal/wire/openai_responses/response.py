@@ -13,6 +13,7 @@ import msgspec
 from hypereal.errors import HyperealError
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.fields import Fields
+from hypereal.wire.openai_responses.history import PREVIOUS, WENT_ON_FROM
 from hypereal.wire.openai_responses.usage import render_usage
 
 ID_PREFIX = "resp_"
@@ -22,7 +23,7 @@ _ECHOED: dict[str, Any] = {
     "max_output_tokens": None,
     "max_tool_calls": None,
     "parallel_tool_calls": True,
-    "previous_response_id": None,
+    PREVIOUS: None,
     "prompt_cache_key": None,
     "safety_identifier": None,
     "service_tier": "default",
@@ -79,6 +80,7 @@ def echo(envelope: Envelope) -> dict[str, Any]:
         name: fields[name] if name in fields and bytes(fields[name]) != b"null" else default
         for name, default in _ECHOED.items()
     }
+    echoed[PREVIOUS] = fields.get(WENT_ON_FROM, echoed[PREVIOUS])
     echoed["tools"] = msgspec.Raw(msgspec.json.encode(_tools(fields)))
     echoed["text"] = _object(fields, "text", {"format": {"type": "text"}})
     echoed["reasoning"] = _object(fields, "reasoning", {"effort": None, "summary": None})
