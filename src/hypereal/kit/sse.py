@@ -18,7 +18,7 @@ def split_events(payload: bytes) -> tuple[list[bytes], bytes]:
         payload = payload.replace(b"\r\n", b"\n")
     pieces = payload.split(b"\n\n")
     rest = pieces.pop()
-    return [piece + b"\n\n" for piece in pieces if piece.strip(b"\n")], rest
+    return [piece + b"\n\n" for piece in pieces if piece and piece != b"\n"], rest
 
 
 def each_event(payload: bytes) -> Iterator[bytes]:

@@ -47,7 +47,12 @@ class GeminiWriter:
         return b"".join(map(self._write, self._serial.arrange(event)))
 
     def write_texts(self, index: int, texts: list[bytes]) -> bytes:
-        return b"".join(map(self.write, as_deltas(index, texts)))
+        said = [text for text in texts if text]
+        if index != self._index or not self._end or not said:
+            return b"".join(map(self.write, as_deltas(index, texts)))
+        self._has_text = True
+        before, after = b'data: %b"' % _TEXT_HEAD, b'"%b\n\n' % self._end
+        return before + (after + before).join(said) + after
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         return data_event(final_chunk([], self._stop, usage, self._model, self._id))

@@ -201,4 +201,4 @@ def write_reply(reply: Reply, envelope: Envelope, usage: Usage) -> bytes:
         usage=usage,
         **ending(reply.stop),
     )
-    return msgspec.json.encode(response)
+    return bytes(response)

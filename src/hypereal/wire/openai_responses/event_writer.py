@@ -80,7 +80,7 @@ class ResponsesWriter:
         self._item: _Item | None = None
         self._output: list[msgspec.Raw] = []
         self._finished = Finished("end")
-        self._echo = {name: msgspec.Raw(_encode(value)) for name, value in echo(envelope).items()}
+        self._echo = echo(envelope)
         self._flat = flat_names(envelope)
         self._begin(Started("", ""))
         self._tellers: dict[type, Callable[[Any], bytes]] = {
@@ -127,7 +127,7 @@ class ResponsesWriter:
         self._model = started.model or self._envelope.model or ""
         self._names = ItemNames(self._id)
 
-    def _response(self, **fields: Any) -> dict[str, Any]:
+    def _response(self, **fields: Any) -> msgspec.Raw:
         return response_object(self._echo, id=self._id, model=self._model, created_at=self._envelope.at, **fields)
 
     def _tell(self, *events: _Told) -> bytes:

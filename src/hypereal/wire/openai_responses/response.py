@@ -17,7 +17,7 @@ from hypereal.wire.openai_responses.history import PREVIOUS, WENT_ON_FROM
 from hypereal.wire.openai_responses.usage import render_usage
 
 ID_PREFIX = "resp_"
-_ECHOED: dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "background": False,
     "instructions": None,
     "max_output_tokens": None,
@@ -37,7 +37,13 @@ _ECHOED: dict[str, Any] = {
     "truncation": "disabled",
     "user": None,
     "metadata": {},
+    "tools": [],
+    "text": {"format": {"type": "text"}},
+    "reasoning": {"effort": None, "summary": None},
 }
+_ECHOED = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in _DEFAULTS.items()}
+_COMPLETED = frozenset({"tools", "text", "reasoning"})
+"""Fields of which an answer shows more than was given."""
 _FUNCTION = {"description": None, "parameters": None, "strict": None}
 """What a function tool always has in an answer."""
 # The error codes that `response.error.code` knows and Codex acts on: it gives up at once for want of quota.
@@ -60,35 +66,33 @@ def _given(fields: Fields, name: str) -> Any:
         return None
 
 
-def _object(fields: Fields, name: str, defaults: dict[str, Any]) -> dict[str, Any]:
-    given = _given(fields, name)
-    return {**defaults, **given} if isinstance(given, dict) else defaults
+def _shown(fields: Fields, name: str) -> Any:
+    """What an answer shows of a field that was given: with the parts that an answer always has."""
+    match _given(fields, name):
+        case list(tools) if name == "tools":
+            return [
+                {**_FUNCTION, **tool} if isinstance(tool, dict) and tool.get("type") == "function" else tool
+                for tool in tools
+            ]
+        case dict(given) if name != "tools":
+            return {**_DEFAULTS[name], **given}
+        case _:
+            return _DEFAULTS[name]
 
 
-def _tools(fields: Fields) -> list[Any]:
-    given = _given(fields, "tools")
-    return [
-        {**_FUNCTION, **tool} if isinstance(tool, dict) and tool.get("type") == "function" else tool
-        for tool in (given if isinstance(given, list) else [])
-    ]
-
-
-def echo(envelope: Envelope) -> dict[str, Any]:
-    """The part of a response object that repeats the request, ready to be encoded."""
+def echo(envelope: Envelope) -> bytes:
+    """The part of a response object that repeats the request: its fields in JSON, up to the closing brace."""
     fields = envelope.fields
-    echoed: dict[str, Any] = {
-        name: fields[name] if name in fields and bytes(fields[name]) != b"null" else default
-        for name, default in _ECHOED.items()
-    }
-    echoed[PREVIOUS] = fields.get(WENT_ON_FROM, echoed[PREVIOUS])
-    echoed["tools"] = msgspec.Raw(msgspec.json.encode(_tools(fields)))
-    echoed["text"] = _object(fields, "text", {"format": {"type": "text"}})
-    echoed["reasoning"] = _object(fields, "reasoning", {"effort": None, "summary": None})
-    return echoed
+    given = {name: fields[name] for name in fields.keys() & _ECHOED.keys() if bytes(fields[name]) != b"null"}
+    for name in given.keys() & _COMPLETED:
+        given[name] = msgspec.Raw(msgspec.json.encode(_shown(fields, name)))
+    if WENT_ON_FROM in fields:
+        given[PREVIOUS] = fields[WENT_ON_FROM]
+    return msgspec.json.encode({**_ECHOED, **given})[1:]
 
 
 def response_object(
-    echoed: dict[str, Any],
+    echoed: bytes,
     *,
     id: str,  # noqa: A002 - the format's word
     model: str,
@@ -98,9 +102,9 @@ def response_object(
     usage: Usage | None = None,
     incomplete: str | None = None,
     error: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """A response object; `incomplete` is the reason of an answer that was cut short."""
-    return {
+) -> msgspec.Raw:
+    """A response object in JSON; `incomplete` is the reason of an answer that was cut short."""
+    told = {
         "id": id,
         "object": "response",
         "created_at": created_at,
@@ -111,8 +115,8 @@ def response_object(
         "model": model,
         "output": output or [],
         "usage": render_usage(usage) if usage is not None else None,
-        **echoed,
     }
+    return msgspec.Raw(msgspec.json.encode(told)[:-1] + b"," + echoed)
 
 
 def error_object(message: str, error: HyperealError | None = None) -> dict[str, Any]:
