@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hypereal.kit.money import Micro, credits_number
-from hypereal.wire.base import Endpoint, Envelope, Family, Usage
+from hypereal.wire.base import Context, Endpoint, Envelope, Family, Usage
 from hypereal.wire.fields import (
     Fields,
     estimate_input,
@@ -35,7 +35,7 @@ class NativeChat(OpenAIDialect):
     def __init__(self) -> None:
         super().__init__("messages")
 
-    def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
+    def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields, context: Context) -> Envelope:
         read_list(fields, "messages")
         self._shows_usage(fields)  # always does; refuses what is no object
         temperature = read_number(fields, "temperature", 0.0, 2.0)

@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 
-from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, error_text
 from hypereal.wire.anthropic.sealed import without_sealed
 from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
-from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
+from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
+from hypereal.wire.fields import Fields, estimate_input, read_flag, read_integer, read_list, read_text
 from hypereal.wire.opaque import SEAL_IN_JSON
+from hypereal.wire.parsing import Parsing
 
 OURS = frozenset({"hypereal", "intent"})
 """Fields that speak to this server and never reach an upstream."""
@@ -123,20 +124,11 @@ def _session(fields: Fields, context: Context) -> str | None:
     return (metadata.user_id or None) if metadata is not None else None
 
 
-class AnthropicMessages:
+class AnthropicMessages(Parsing):
     """The Messages dialect."""
 
     needs_limit = True
     removed = OURS
-
-    def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
-        fields = read_fields(body)
-        if not isinstance(fields, dict):
-            return fields
-        try:
-            return self._envelope(endpoint, body, fields, context)
-        except InvalidRequest as problem:
-            return problem
 
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields, context: Context) -> Envelope:
         model, intent = read_text(fields, "model"), read_text(fields, "intent")

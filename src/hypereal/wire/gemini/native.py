@@ -12,15 +12,14 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
-from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Renames, Usage
+from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Renames, Usage
 from hypereal.wire.fields import (
     BYTES_PER_TOKEN,
     IMAGE_TOKENS,
     LARGE_BODY_BYTES,
     Fields,
-    read_fields,
     read_flag,
     read_integer,
     read_list,
@@ -32,6 +31,7 @@ from hypereal.wire.gemini.spelling import is_string, read_object, spelled
 from hypereal.wire.gemini.stream import GeminiStream
 from hypereal.wire.gemini.usage import to_usage
 from hypereal.wire.opaque import SEAL_IN_JSON
+from hypereal.wire.parsing import Parsing
 
 OURS = frozenset({"hypereal", "intent", "model", "stream"})
 """Fields that speak to this server and never reach an upstream."""
@@ -126,21 +126,13 @@ def without_refused(fields: Fields, drop: frozenset[str], rename: Renames) -> tu
     return edited, dropped
 
 
-class GeminiDialect:
+class GeminiDialect(Parsing):
     """Google's own format for generating content."""
 
     required = "contents"
 
-    def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
-        fields = read_fields(body)
-        if not isinstance(fields, dict):
-            return fields
-        try:
-            return self._envelope(endpoint, body, spelled(fields), context)
-        except InvalidRequest as problem:
-            return problem
-
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields, context: Context) -> Envelope:
+        fields = spelled(fields)
         model = model_name(context.model or read_text(fields, "model"))
         intent = read_text(fields, "intent")
         if not model and not intent:

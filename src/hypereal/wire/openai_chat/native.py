@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
-from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
-from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_list, read_text
+from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
+from hypereal.wire.fields import Fields, estimate_input, read_flag, read_integer, read_list, read_text
 from hypereal.wire.openai_chat.stream import ChatStream, error_text
 from hypereal.wire.openai_chat.usage import UsageFields, to_usage
+from hypereal.wire.parsing import Parsing
 
 OURS = frozenset({"hypereal", "intent"})
 """Fields that speak to this server and never reach an upstream."""
@@ -75,23 +76,14 @@ def _is_unset(raw: msgspec.Raw | None) -> bool:
     return raw is None or bytes(raw) == b"null"
 
 
-class OpenAIDialect:
+class OpenAIDialect(Parsing):
     """One of OpenAI's token-billed formats. `required` is the field without which there is nothing to do."""
 
     def __init__(self, required: str, *, streams: bool = True) -> None:
         self.required = required
         self.streams = streams
 
-    def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
-        fields = read_fields(body)
-        if not isinstance(fields, dict):
-            return fields
-        try:
-            return self._envelope(endpoint, body, fields)
-        except InvalidRequest as problem:
-            return problem
-
-    def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields) -> Envelope:
+    def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields, context: Context) -> Envelope:
         given = _OPTIONS & fields.keys()
         envelope = Envelope(
             endpoint=endpoint,

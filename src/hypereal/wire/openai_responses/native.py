@@ -11,14 +11,15 @@ from typing import Any
 
 import msgspec
 
-from hypereal.errors import HyperealError, InvalidRequest
+from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
-from hypereal.wire.base import BARE, Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import Fields, estimate_input, read_fields, read_flag, read_integer, read_text
+from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
+from hypereal.wire.fields import Fields, estimate_input, read_flag, read_integer, read_text
 from hypereal.wire.opaque import SEAL_IN_JSON
 from hypereal.wire.openai_responses.history import PREVIOUS, UNREADABLE, WENT_ON_FROM, input_items, without_sealed
 from hypereal.wire.openai_responses.native_stream import ResponsesStream, error_text, item_size, with_previous
 from hypereal.wire.openai_responses.usage import ABSENT, read_usage
+from hypereal.wire.parsing import Parsing
 
 OURS = frozenset({"hypereal", "intent", WENT_ON_FROM})
 """Fields that speak to this server and never reach an upstream."""
@@ -70,17 +71,8 @@ def _is_set(fields: Fields, name: str) -> bool:
     return name in fields and bytes(fields[name]) not in (b"null", b'""')
 
 
-class ResponsesDialect:
+class ResponsesDialect(Parsing):
     """The API's main endpoint."""
-
-    def parse(self, endpoint: Endpoint, body: bytes, context: Context = BARE) -> Envelope | HyperealError:
-        fields = read_fields(body)
-        if not isinstance(fields, dict):
-            return fields
-        try:
-            return self._envelope(endpoint, body, fields, context)
-        except InvalidRequest as problem:
-            return problem
 
     def _envelope(self, endpoint: Endpoint, body: bytes, fields: Fields, context: Context) -> Envelope:
         envelope = Envelope(
