@@ -1,4 +1,4 @@
-"""What Claude Code does when the server says no: it stops, rather than hammer."""
+"""What programs do when the server says no: they stop, rather than hammer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.clients.programs import SAY_HI, Bench, Finished, claude
+from tests.clients.programs import SAY_HI, Bench, Finished, claude, codex
 from tests.support.accounts import open_account
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -15,6 +15,8 @@ PROGRAMS: dict[str, tuple[Callable[..., Finished], str]] = {
     "claude": (claude, "/v1/messages"),
 }
 WATCHED_S = 20.0
+CODEX_TRIES = 6
+"""Codex asks again five times whatever a refusal says, in about seven seconds."""
 every_program = pytest.mark.parametrize("name", PROGRAMS)
 
 
@@ -51,3 +53,10 @@ def test_providers_that_are_down(bench: Bench, name: str) -> None:
     count, done = asked(bench, name, f"{SAY_HI} [[sandbox:status=503]]")
     assert count > 1, done.text
     assert all(row["credits"] == 0 for row in bench.requests(count))
+
+
+def test_codex_shows_what_is_wrong_once_its_own_retries_are_over(bench: Bench) -> None:
+    poor = replace(bench, holder=open_account(bench.server, "1"))
+    done = codex(poor, SAY_HI, timeout_s=3 * WATCHED_S)
+    assert 1 <= bench.tap.asked("/v1/responses") <= CODEX_TRIES, done.text
+    assert "credits" in done.text.lower()

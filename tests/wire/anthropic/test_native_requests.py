@@ -129,6 +129,15 @@ def test_exactly_the_sealed_blocks_of_other_providers_go() -> None:
     )
 
 
+@pytest.mark.parametrize(("origin", "dropped"), [(SEALED, ("thinking",)), ("c2ln", ())])
+def test_reasoning_that_is_left_out_is_named(origin: str, dropped: tuple[str, ...]) -> None:
+    thought = {"type": "thinking", "thinking": "x", "signature": origin}
+    said = {"type": "text", "text": f"about {SEALED}"}
+    envelope = accepted(body_of(messages=[*SAID, {"role": "assistant", "content": [thought, said]}]))
+    NATIVE.build(envelope, "claude", drop=NOTHING, rename=())
+    assert envelope.dropped == dropped
+
+
 @pytest.mark.parametrize("messages", [[5, SEALED], [{"role": "user", "content": [SEALED]}], [{"role": SEALED}]])
 def test_a_seal_in_an_odd_place_stays_and_is_the_upstreams_business(messages: Any) -> None:
     assert json.loads(built(body_of(messages=messages)))["messages"] == messages

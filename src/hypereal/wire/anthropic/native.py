@@ -159,6 +159,7 @@ class AnthropicMessages(Parsing):
 
     def build(self, envelope: Envelope, model: str, *, drop: frozenset[str], rename: Renames) -> bytes:
         fields = envelope.fields
+        envelope.dropped = ()
         removed = (self.removed | drop) & fields.keys()
         is_renamed = any(given in fields for given, _ in rename)
         has_seals = SEAL_IN_JSON in envelope.body
@@ -167,6 +168,8 @@ class AnthropicMessages(Parsing):
         outgoing = {**fields, "model": msgspec.Raw(_encode(model))}
         if has_seals:
             outgoing["messages"] = without_sealed(fields["messages"])
+            if outgoing["messages"] is not fields["messages"]:
+                envelope.dropped = ("thinking",)
         for given, taken in rename:
             value = outgoing.pop(given, None)
             if value is not None and bytes(outgoing.get(taken, b"null")) == b"null":

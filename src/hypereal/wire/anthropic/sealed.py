@@ -52,7 +52,10 @@ def _without(message: msgspec.Raw) -> msgspec.Raw | None:
 def without_sealed(messages: msgspec.Raw) -> msgspec.Raw:
     """`messages` without the sealed blocks; as it came when it has none, or is not what it should be."""
     try:
-        kept = [left for message in _decode_messages(messages) if (left := _without(message)) is not None]
+        given = _decode_messages(messages)
+        left = [_without(message) for message in given]
     except (msgspec.DecodeError, RecursionError):
         return messages
-    return msgspec.Raw(_encode(kept))
+    if all(kept is message for kept, message in zip(left, given, strict=True)):
+        return messages
+    return msgspec.Raw(_encode([kept for kept in left if kept is not None]))
