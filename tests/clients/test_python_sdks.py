@@ -117,6 +117,24 @@ def test_a_message_thinks_calls_a_tool_and_uses_its_result(
     assert [row["reasoning_tokens"] > 0 for row in rows] == [True, True]
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+def test_a_cache_is_filled_without_an_answer(bench: Bench, claude: anthropic.Anthropic, streams: bool) -> None:
+    model = "claude-sonnet-4-6"
+    messages: list[MessageParam] = [{"role": "user", "content": QUESTION}]
+    system = f"Streams: {streams}. " + "Be brief. " * 1000
+    filled: anthropic.types.Message
+    if streams:
+        with claude.messages.stream(model=model, max_tokens=0, messages=messages, system=system) as stream:
+            filled = stream.get_final_message()
+    else:
+        filled = claude.messages.create(model=model, max_tokens=0, messages=messages, system=system)
+    assert (filled.content, filled.stop_reason) == ([], "max_tokens")
+    said = claude.messages.create(model=model, max_tokens=50, messages=messages, system=system)
+    assert said.usage.cache_read_input_tokens == filled.usage.cache_creation_input_tokens
+    first, second = bench.turn(endpoint=MESSAGES, model=model, count=2)
+    assert (first["output_tokens"], first["cache_write_tokens"]) == (0, second["cache_read_tokens"])
+
+
 def test_tokens_of_a_message_are_counted_for_nothing(bench: Bench, claude: anthropic.Anthropic) -> None:
     counted = claude.messages.count_tokens(model="claude-sonnet-4-6", messages=[{"role": "user", "content": QUESTION}])
     assert 5 < counted.input_tokens < 50

@@ -245,6 +245,18 @@ async def test_a_prefix_is_written_once_and_read_afterwards(http: httpx2.AsyncCl
     assert other["cache_read_input_tokens"] == 0
 
 
+@pytest.mark.parametrize("fields", [{}, {"stream": True}, {"tools": [WEATHER]}], ids=["whole", "stream", "tool"])
+async def test_a_limit_of_nothing_only_fills_the_cache(http: httpx2.AsyncClient, fields: Body) -> None:
+    system = marked(f"Filled by {sorted(fields)}. " + LONG)
+    answer = await post(http, "Weather in Rome?", system=system, max_tokens=0, **fields)
+    body = folded(events_of(answer.text)) if fields.get("stream") else answer.json()
+    usage = body["usage"]
+    assert (body["content"], body["stop_reason"], usage["output_tokens"]) == ([], "max_tokens", 0)
+    assert usage["cache_creation_input_tokens"] >= 1024
+    later = await ask(http, "Hello", system=system, tools=fields.get("tools", []))
+    assert later["usage"]["cache_read_input_tokens"] == usage["cache_creation_input_tokens"]
+
+
 async def test_a_conversation_grows_its_cached_prefix(http: httpx2.AsyncClient) -> None:
     system = marked("Second. " + LONG, ttl="1h")
     talk: list[Body] = [{"role": "user", "content": marked(LONG)}]
@@ -296,7 +308,7 @@ RESULT: Body = {"role": "user", "content": [{"type": "tool_result", "tool_use_id
     [
         ({"model": None}, "model: Field required"),
         ({"max_tokens": None}, "max_tokens: Field required"),
-        ({"max_tokens": 0}, "max_tokens: Input should be greater"),
+        ({"max_tokens": -1}, "max_tokens: Input should be greater"),
         ({"max_tokens": "9"}, "max_tokens: Input should be a valid integer"),
         ({"messages": None}, "messages: Field required"),
         ({"messages": []}, "messages: at least one message is required"),

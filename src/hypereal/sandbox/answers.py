@@ -186,7 +186,11 @@ def _marked(request: Request, calls: Sequence[ToolCall], index: int) -> tuple[Ca
 
 def _without(sampling: Sampling, thought: int) -> Sampling:
     """What is left to say once `thought` tokens are spent on reasoning."""
-    return sampling if sampling.limit is None else replace(sampling, limit=max(1, sampling.limit - thought))
+    return (
+        sampling
+        if sampling.limit is None
+        else replace(sampling, limit=max(min(1, sampling.limit), sampling.limit - thought))
+    )
 
 
 def text_choice(said: str, index: int, sampling: Sampling, faults: Faults) -> Choice:
@@ -213,6 +217,8 @@ def _limited_calls(choice: Choice, sampling: Sampling, offer: Offer) -> Choice:
     left = None if sampling.limit is None else sampling.limit - len(choice.pieces)
     kept: list[Call] = []
     for call in choice.calls:
+        if left is not None and left <= 0:
+            return replace(choice, calls=tuple(kept), finish="length")
         if left is not None and len(call.arguments) > left:
             kept.append(replace(call, arguments=call.arguments[:left]))
             return replace(choice, calls=tuple(kept), finish="length")

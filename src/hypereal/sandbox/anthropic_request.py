@@ -120,8 +120,8 @@ def _limit(body: Mapping[str, Any]) -> int:
         raise BadRequest("max_tokens: Field required")
     if type(limit) is not int:
         raise BadRequest("max_tokens: Input should be a valid integer")
-    if limit < 1:
-        raise BadRequest("max_tokens: Input should be greater than or equal to 1")
+    if limit < 0:
+        raise BadRequest("max_tokens: Input should be greater than or equal to 0")
     return limit
 
 

@@ -37,7 +37,7 @@ def test_the_fields_that_matter_are_read() -> None:
     [
         ({"max_tokens": ...}, "max_tokens", "max_tokens: Field required"),
         ({"max_tokens": None}, "max_tokens", "max_tokens: Field required"),
-        ({"max_tokens": 0}, "max_tokens", "at least 1"),
+        ({"max_tokens": -1}, "max_tokens", "at least 0"),
         ({"max_tokens": "5"}, "max_tokens", "integer"),
         ({"messages": ...}, "messages", "messages: Field required"),
         ({"messages": []}, "messages", "non-empty"),

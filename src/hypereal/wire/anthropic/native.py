@@ -138,7 +138,7 @@ class AnthropicMessages(Parsing):
             raise InvalidRequest("messages: Field required", param="messages")
         if bytes(memoryview(fields["messages"])[:2]) != b"[{":  # what is inside is the upstream's business
             read_list(fields, "messages")
-        limit = read_integer(fields, "max_tokens", 1) if self.needs_limit else None
+        limit = read_integer(fields, "max_tokens", 0) if self.needs_limit else None  # 0 only fills the cache
         if self.needs_limit and limit is None:
             raise InvalidRequest("max_tokens: Field required", param="max_tokens")
         stream = read_flag(fields, "stream") if self.needs_limit else False
