@@ -8,6 +8,7 @@ whole events, so that it always stands between two events and can end the stream
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -38,6 +39,10 @@ _ENDS = _LINE_ENDS + _LAST_ENDS
 _EVENT_ENDS = tuple(b"}" + end for end in _LINE_ENDS)
 """How a read ends that ends with a whole event and its chunk. Every event of ours carries a JSON object, so one that
 does not end like one is looked at more closely."""
+_ODD_END = re.compile(rb"\n\n(?<=[^}]..)", re.DOTALL)
+_ODD_CRLF_END = re.compile(rb"\r\n\r\n(?<=[^}\n]....)", re.DOTALL)
+"""The end of an event that is none of an object's. Both begin with what they look for, so that a plain search finds
+them: a third of the time that counting the two kinds of end takes."""
 _NOWHERE = b"\0"
 """Is in no event: JSON escapes it. The marker of a format whose streams have no terminal event."""
 _OBJECT_END = b"}\n\n"
@@ -72,10 +77,10 @@ def lost_failure(error: UpstreamError) -> Failure:
     return Failure(kind=FailureKind.RESET, message=f"the connection to {_TOLD} broke: {error}", retry_same=True)
 
 
-def _holds_objects(data: bytes, *, but_last: bool = False) -> bool:
-    """Whether each event of a read ends like one of ours (`but_last`: all but the last); when in doubt, not."""
-    blank = b"\n\n" if b"\n\n" in data else b"\r\n\r\n"
-    return data.count(b"data:") - data.count(b"}" + blank) == but_last
+def _holds_objects(data: bytes, end: int) -> bool:
+    """Whether each event of a read that ends before `end` ends like one of ours; when in doubt, not."""
+    odd = _ODD_END if data.find(b"\n\n") >= 0 else _ODD_CRLF_END
+    return odd.search(data, 0, end) is None
 
 
 def _last_event(data: bytes) -> bytes:
@@ -190,7 +195,7 @@ class StreamRelay(Relay):
         self._note(data)
         if is_last or (self._marker in data and self._has_terminal(data)):
             self._end_with_chunks(data, is_last)
-        elif data.endswith(_EVENT_ENDS) and _holds_objects(data):
+        elif data.endswith(_EVENT_ENDS) and _holds_objects(data, len(data)):
             if not self.is_draining:
                 self._downstream.send_chunks(data)
         else:
@@ -214,7 +219,9 @@ class StreamRelay(Relay):
     def _end_with_chunks(self, data: bytes, is_last: bool) -> None:
         """The last read of an answer; one that the terminal event does not end is cut into events after all."""
         is_whole = self._ends_with_terminal(data)
-        if not (is_whole or is_last) or not _holds_objects(data, but_last=data.endswith(self._sure_ends)):
+        is_bare = data.endswith(self._sure_ends)
+        end = data.rfind(self._marker) if is_bare else len(data) - len(LAST_CHUNK)
+        if not (is_whole or is_last) or not _holds_objects(data, end):
             self._leave_framing(data)
             return
         self.tail, self.tail_is_framed = data, True

@@ -55,17 +55,21 @@ class Repeats:
 
         Each is the inside of a JSON string, with nothing escaped in it, and may be empty.
         """
-        before, after = self._before, self._after
+        before, after, least = self._before, self._after, self._least
         skip, keep = len(before), -len(after)
         texts: list[bytes] = []
         for event in islice(events, start, None):
-            if len(event) < self._least or not event.startswith(before) or not event.endswith(after):
+            if len(event) < least or not event.startswith(before) or not event.endswith(after):
                 break
-            texts.append(event[skip:keep])
+            text = event[skip:keep]
+            if _QUOTE in text or _BACKSLASH in text:
+                break
+            texts.append(text)
         together = b"\n".join(texts)
-        if not together.isascii() and not _is_text(together):
-            return []
-        return [] if _QUOTE in together or _BACKSLASH in together else texts
+        if together.isascii() or _is_text(together):
+            return texts
+        self.forget()  # so that it is not tried again with each of them: the decoder finds the one that is no text
+        return []
 
     def learn(self, event: bytes, delta: Delta) -> None:
         """Remember an event that was decoded and says nothing but `delta`."""
