@@ -106,7 +106,7 @@ class _Bodies(_Frames):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self.on_body = connection.body_part
+        self.on_body = connection.parts.append
 
 
 class _Unframed:
@@ -169,6 +169,7 @@ class Connection(asyncio.Protocol):
         "_received",
         "_size",
         "_stays_open",
+        "parts",
         "paused",
         "receiver",
         "transport",
@@ -177,6 +178,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self.parts: list[bytes] = []
+        """Of a body, in the parser's hands: what it has found and nobody has taken yet."""
         self._frames = httptools.HttpResponseParser(_Frames(self))
         self._bodies = httptools.HttpResponseParser(_Bodies(self))
         self.transport: Any = None
@@ -189,6 +192,7 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._head: bytes | None = None
         self._received: list[bytes] = []
+        self.parts.clear()
         self._size = 0
         self._complete = False
         self._stays_open = False
@@ -292,6 +296,9 @@ class Connection(asyncio.Protocol):
             if self._head is None:
                 data = self._gather_head(data)
             if data:
+                self._size += len(data)
+                if self._size > MAX_ANSWER_BYTES + len(self._head or b""):
+                    raise httptools.HttpParserError("the answer is too long")
                 self._bodies.feed_data(data)
         if self._complete:
             self._finish()
@@ -301,9 +308,15 @@ class Connection(asyncio.Protocol):
         try:
             self._bodies.feed_data(data)
         finally:
-            parts, self._received = self._received, []
-            if parts and self.receiver is not None:
-                self.receiver.payload(parts[0] if len(parts) == 1 else b"".join(parts))
+            payload = self._take_parts()
+            if payload and self.receiver is not None:
+                self.receiver.payload(payload)
+
+    def _take_parts(self) -> bytes:
+        parts = self.parts
+        whole = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        return whole
 
     def _gather_head(self, data: bytes) -> bytes:
         """Wait for the whole head; then it and what followed it are for the parser. Interim answers are dropped."""
@@ -316,14 +329,6 @@ class Connection(asyncio.Protocol):
             raise httptools.HttpParserError("the head is too long")
         self._received.append(raw)
         return b""
-
-    def body_part(self, data: bytes) -> None:
-        """From the parser: a piece of the body."""
-        self._received.append(data)
-        if self._mode is _WHOLE:
-            self._size += len(data)
-            if self._size > MAX_ANSWER_BYTES:
-                raise ValueError("the answer is too long")
 
     def message_begun(self) -> None:
         """From the parser: one message is asked for, so a second one in the same read is a fault."""
@@ -340,7 +345,7 @@ class Connection(asyncio.Protocol):
         receiver, head = self.receiver, self._head or b""
         if self._mode is _WHOLE:
             status = self._bodies.get_status_code()
-            body = self._received[0] if len(self._received) == 1 else b"".join(self._received)
+            body = self._take_parts()
             self._release()
             if receiver is not None:
                 receiver.answered(status, head, body)
