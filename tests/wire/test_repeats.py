@@ -76,27 +76,47 @@ def test_nothing_is_remembered_beyond_a_block() -> None:
     assert repeats.read(chunk("again")) is None
 
 
+def read_run(repeats: Repeats, *events: bytes) -> list[bytes]:
+    """The texts of a run that begins behind something else; they end where the event after the last of them begins."""
+    start = len(b"before")
+    texts, end = repeats.read_run(b"before" + b"".join(events), start)
+    assert end == start + sum(map(len, events[: len(texts)]))
+    return texts
+
+
 def test_a_run_ends_at_the_first_event_that_is_not_quite_alike() -> None:
-    repeats = learned()
     other = chunk("Hello", usage={"prompt_tokens": 1})
-    events = [other, *map(chunk, ["a", "", "日本語"]), other, chunk("b")]
-    assert repeats.read_run(events, 0) == []
-    assert repeats.read_run(events, 1) == [b"a", b"", "日本語".encode()]
-    assert repeats.read_run(events, 5) == [b"b"]
-    assert repeats.read_run(events, 6) == []
+    run = [*map(chunk, ["a", "", "日本語"])]
+    texts = [b"a", b"", "日本語".encode()]
+    assert read_run(learned(), other, *run) == []
+    for end in ([], [other], [other, chunk("b")], [chunk("b")[:-1]], [chunk("b")[:9]], [b"data: [DONE]\n\n"]):
+        assert read_run(learned(), *run, *end) == texts
+    assert read_run(learned()) == []
 
 
 @pytest.mark.parametrize("odd", [chunk('say "hi"'), chunk("back\\slash"), chunk("?").replace(b"?", b"\xff")])
 def test_a_run_ends_where_there_is_something_to_look_at_more_closely(odd: bytes) -> None:
     repeats = learned()
     is_text = b"\xff" not in odd
-    assert repeats.read_run([chunk("a"), odd, chunk("b")], 0) == ([b"a"] if is_text else [])
+    assert read_run(repeats, chunk("a"), odd, chunk("b")) == ([b"a"] if is_text else [])
     assert (repeats.read(chunk("b")) is not None) is is_text
 
 
 def test_half_a_character_in_each_of_two_events_is_no_text() -> None:
     first, second = "é".encode()[:1], "é".encode()[1:]
-    assert learned().read_run([chunk("?").replace(b"?", first), chunk("?").replace(b"?", second)], 0) == []
+    assert read_run(learned(), chunk("?").replace(b"?", first), chunk("?").replace(b"?", second)) == []
+
+
+@settings(max_examples=100)
+@given(texts=st.lists(st.text(max_size=6) | st.sampled_from(['"', "\\", "}}]}", "data: {"]), max_size=10))
+def test_a_run_says_what_its_events_say(texts: list[str]) -> None:
+    repeats = learned()
+    events = [*map(chunk, texts)]
+    found = read_run(repeats, *events)
+    one_by_one = [repeats.read(event) for event in events]
+    known = one_by_one.index(None) if None in one_by_one else len(one_by_one)
+    assert [text.decode() for text in found] == texts[: len(found)]
+    assert len(found) == known
 
 
 TEXTS = st.lists(st.text(max_size=8) | st.sampled_from(["usage", '"', "\\", "\n", "Hello"]), max_size=12)

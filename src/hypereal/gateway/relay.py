@@ -9,7 +9,7 @@ whole events, so that it always stands between two events and can end the stream
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -175,6 +175,7 @@ class StreamRelay(Relay):
         self._sure_ends = tuple(self._marker + end for end in _ENDS)
         self._last_read = 0.0
         self._pending = b""
+        self._uncut_bytes = 0
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._kept_is_framed = False
@@ -283,8 +284,7 @@ class StreamRelay(Relay):
         if self.saw_terminal:
             return
         self._note(data)
-        events, self._pending = split_events(self._pending + data)
-        self._pass_on(events)
+        self._pass_on(self._pending + data)
         if len(self._pending) > MAX_EVENT_BYTES and not self.outcome.done():
             self._give_up("an event without an end")
 
@@ -296,35 +296,45 @@ class StreamRelay(Relay):
         else:
             self.finish(Failure(kind=FailureKind.GARBAGE, message=f"{_TOLD} sent: {detail}", retry_same=True))
 
-    def _pass_on(self, events: list[bytes]) -> None:
+    def _cut(self, data: bytes, passed: list[bytes]) -> Iterator[bytes]:
+        """The whole events in `data`, which is LF throughout. Those that the dialect edits at once go to `passed`."""
+        self._pending = b""
+        edit_run = self.dialect.edit_run
+        position = 0
+        while (end := data.find(b"\n\n", position) + 2) >= 2:
+            event = data[position:end]
+            position = end
+            self._uncut_bytes = len(data) - end
+            if event != b"\n\n":
+                yield event
+            if edit_run is not None:
+                edited, position = edit_run(data, position)
+                passed.append(edited)
+        self._pending = data[position:]
+
+    def _pass_on(self, data: bytes) -> None:
         passed: list[bytes] = []
         ending: Streamed | None = None
         marker, dialect = self._marker, self.dialect
-        position, total = 0, len(events)
-        while position < total:
-            event = events[position]
-            position += 1
+        for event in self._cut(data.replace(b"\r\n", b"\n") if b"\r" in data else data, passed):
             if marker in event or not event.endswith(_OBJECT_END):
-                data = event_data(event)
-                data = data.strip() if data is not None else None
-                if self._is_terminal(data):
+                said = event_data(event)
+                said = said.strip() if said is not None else None
+                if self._is_terminal(said):
                     self.saw_terminal = True
                     self.tail = event
                     ending = Streamed(ending="complete")
                     break
-                if data is not None and not data.endswith(b"}"):
+                if said is not None and not said.endswith(b"}"):
                     ending = Streamed(ending="broken", detail="malformed event")
                     break
             passed.append(dialect.edit(event) if dialect.rewrites_events else event)
             if dialect.has_failed:
                 ending = Streamed(ending="broken", detail="the upstream gave up")
                 break
-            if dialect.edit_run is not None and position < total:
-                edited, position = dialect.edit_run(events, position)
-                passed.append(edited)
         if ending is not None and not self.saw_terminal:
             self._connection.abort()
-            self._forget_end(sum(map(len, events[position:])) + len(self._pending))
+            self._forget_end(self._uncut_bytes)
         payload = b"".join(passed)
         if payload and not self.is_draining:
             self._downstream.send(payload)
@@ -384,7 +394,7 @@ class StreamRelay(Relay):
     def ended(self) -> None:
         if self.has_begun:
             if self._pending.strip() and not self.saw_terminal:
-                self._pass_on([self._pending.rstrip() + b"\n\n"])  # the last event came without its blank line
+                self._pass_on(self._pending.rstrip() + b"\n\n")  # the last event came without its blank line
             self.finish(Streamed(ending="complete"))
             return
         self.finish(Failure(kind=FailureKind.EMPTY, message=f"{_TOLD} sent an empty answer", retry_same=True))

@@ -226,9 +226,9 @@ class StreamWriting(Protocol):
         ...
 
     @property
-    def edit_run(self) -> Callable[[list[bytes], int], tuple[bytes, int]] | None:
-        """Edits as many events as it can at once: given a read's events and where to begin, what they become and where
-        to go on with `edit`. None where each event has to be edited by itself."""
+    def edit_run(self) -> Callable[[bytes, int], tuple[bytes, int]] | None:
+        """Edits as many events as it can at once: given a payload and where to begin, what they become and where to go
+        on with `edit`. None where each event has to be edited by itself."""
         ...
 
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:

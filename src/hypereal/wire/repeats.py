@@ -7,8 +7,6 @@ fast as decoding, and any chunk that is not quite alike is decoded as ever.
 
 from __future__ import annotations
 
-from itertools import islice
-
 import msgspec
 
 from hypereal.wire.events import Delta, Event
@@ -50,26 +48,30 @@ class Repeats:
         except UnicodeDecodeError:
             return None
 
-    def read_run(self, events: list[bytes], start: int) -> list[bytes]:
-        """The texts of those of `events` that are siblings, from `start` up to the first that is not.
+    def read_run(self, payload: bytes, start: int) -> tuple[list[bytes], int]:
+        """The texts of the siblings that stand in `payload` from `start` on, one after the other, and where they end.
 
         Each is the inside of a JSON string, with nothing escaped in it, and may be empty.
         """
-        before, after, least = self._before, self._after, self._least
-        skip, keep = len(before), -len(after)
+        before, after = self._before, self._after
+        size, rest, find, follows = len(before), len(after), payload.find, payload.startswith
         texts: list[bytes] = []
-        for event in islice(events, start, None):
-            if len(event) < least or not event.startswith(before) or not event.endswith(after):
+        position = start
+        while follows(before, position):
+            begin = position + size
+            end = find(b'"', begin)
+            if end < 0 or not follows(after, end):
                 break
-            text = event[skip:keep]
-            if _QUOTE in text or _BACKSLASH in text:
+            text = payload[begin:end]
+            if _BACKSLASH in text:
                 break
             texts.append(text)
+            position = end + rest
         together = b"\n".join(texts)
-        if together.isascii() or _is_text(together):
-            return texts
-        self.forget()  # so that it is not tried again with each of them: the decoder finds the one that is no text
-        return []
+        if not together.isascii() and not _is_text(together):
+            self.forget()  # so that it is not tried again with each of them: the decoder finds the one that is no text
+            return [], start
+        return texts, position
 
     def learn(self, event: bytes, delta: Delta) -> None:
         """Remember an event that was decoded and says nothing but `delta`."""

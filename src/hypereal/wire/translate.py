@@ -175,11 +175,12 @@ class TranslatedStream:
             return self._writer.write(told[0])
         return self._shown(self._write(told))
 
-    def _edit_run(self, events: list[bytes], start: int) -> tuple[bytes, int]:
+    def _edit_run(self, payload: bytes, start: int) -> tuple[bytes, int]:
         repeats = self._repeats
-        if repeats is None or not any(texts := repeats.read_run(events, start)):
+        if repeats is None:
             return b"", start
-        return self._writer.write_texts(repeats.index, texts), start + len(texts)
+        texts, end = repeats.read_run(payload, start)
+        return self._writer.write_texts(repeats.index, texts) if any(texts) else b"", end
 
     def _read(self, event: bytes) -> list[Event]:
         try:

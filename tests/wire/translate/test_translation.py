@@ -68,14 +68,15 @@ def test_an_answer_is_read_as_the_upstreams_and_shown_as_the_clients(client: str
     assert shown.usage == USAGE
 
 
-def edited_at_once(stream: StreamDialect, events: list[bytes]) -> bytes:
+def edited_at_once(stream: StreamDialect, payload: bytes) -> bytes:
     """As the relay does it: runs where there are any, and single events between them."""
     shown, position = b"", 0
-    while position < len(events):
-        shown += stream.edit(events[position])
-        position += 1
+    while position < len(payload):
+        end = payload.index(b"\n\n", position) + 2
+        shown += stream.edit(payload[position:end])
+        position = end
         if stream.edit_run is not None:
-            edited, position = stream.edit_run(events, position)
+            edited, position = stream.edit_run(payload, position)
             shown += edited
     return shown
 
@@ -96,7 +97,8 @@ def test_events_edited_at_once_are_what_they_are_one_by_one(client: str, upstrea
     events = split_events(b"".join(map(writer.write, told)) + writer.end(USAGE, ZERO))[0]
     pair, envelope = translation(client, upstream), envelope_of(client, ASKED)
     one_by_one = pair.stream(envelope)
-    assert edited_at_once(pair.stream(envelope), events) == b"".join(map(one_by_one.edit, events))
+    expected = b"".join(map(one_by_one.edit, events))
+    assert edited_at_once(pair.stream(envelope), b"".join(events)) == expected
 
 
 @pytest.mark.parametrize("client", NAMES)
@@ -121,9 +123,10 @@ def test_a_run_of_like_events_is_edited_at_once(client: str) -> None:
     for event in run_of_words[:position]:
         stream.edit(event)
     assert stream.edit_run is not None
-    shown, after = stream.edit_run(run_of_words, position)
-    assert (shown.count(b"Four."), after) == (3, position + 3)
-    assert stream.edit_run(run_of_words, after) == (b"", after)
+    begin, end = (len(b"".join(run_of_words[:number])) for number in (position, position + 3))
+    shown, after = stream.edit_run(b"".join(run_of_words), begin)
+    assert (shown.count(b"Four."), after) == (3, end)
+    assert stream.edit_run(b"".join(run_of_words), after) == (b"", after)
 
 
 @EACH_PAIR
