@@ -7,6 +7,8 @@ and the canonical conversation.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from hypereal.errors import HyperealError, UpstreamFailed
@@ -28,6 +30,7 @@ from hypereal.wire.codec import Codec, EventReader, EventWriter
 from hypereal.wire.conversation import Aim
 from hypereal.wire.custom_tools import CustomCalls, as_functions, custom_names, restore
 from hypereal.wire.events import Delta, Event, Failed, Finished, fold, unfold
+from hypereal.wire.repeats import Repeats
 
 BROKEN = "The provider broke off; the answer is incomplete"
 _CUSTOM_IN_JSON = b'"custom"'
@@ -153,8 +156,8 @@ class TranslatedStream:
         self._writer = writer
         self._custom = CustomCalls(custom) if custom else None
         self._is_plain = not custom and not client.rewrites_events
-        self._repeats = reader.repeats
-        self.edit_run = self._edit_run if self._is_plain and self._repeats is not None else None
+        repeats = reader.repeats if self._is_plain else None
+        self.edit_run = partial(self._edit_run, repeats) if repeats is not None else None
         self.has_failed = False
         self._finished = False
         self.terminal = upstream.terminal
@@ -175,10 +178,7 @@ class TranslatedStream:
             return self._writer.write(told[0])
         return self._shown(self._write(told))
 
-    def _edit_run(self, payload: bytes, start: int) -> tuple[bytes, int]:
-        repeats = self._repeats
-        if repeats is None:
-            return b"", start
+    def _edit_run(self, repeats: Repeats, payload: bytes, start: int) -> tuple[bytes, int]:
         texts, end = repeats.read_run(payload, start)
         return self._writer.write_texts(repeats.index, texts) if any(texts) else b"", end
 
