@@ -44,6 +44,14 @@ def until(look: Callable[[], bool], what: str, *, timeout_s: float = TIMEOUT_S) 
         time.sleep(0.05)
 
 
+def until_gone(directory: Path) -> None:
+    """Return once no process lives any more that has to do with `directory`; name those that will not end."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while left := using(directory):
+        assert time.monotonic() < deadline, f"still there: {[(one.pid, one.name(), one.status()) for one in left]}"
+        time.sleep(0.05)
+
+
 @dataclass(kw_only=True)
 class Serving:
     """A started `hypereal serve` that has said that it is ready."""

@@ -20,7 +20,7 @@ import pytest
 from hypereal.db import keeper
 from hypereal.db.placement import place
 from hypereal.kit.ports import free_port
-from tests.ops.commands import run, serve, until, using
+from tests.ops.commands import run, serve, until, until_gone, using
 from tests.support.server import BOOTSTRAP_KEY
 
 
@@ -52,7 +52,7 @@ def test_with_nothing_configured_the_pasted_line_gets_an_answer_and_a_stop_leave
     assert keeper.postmaster_pid(data) is not None
     assert server.stop() == 0
     assert keeper.postmaster_pid(data) is None
-    until(lambda: not using(directory), "the end of every process", timeout_s=5)
+    until_gone(directory)
 
     again = serve(directory)
     assert _paste(again.curl)["object"] == "chat.completion"
@@ -66,7 +66,7 @@ def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_is_an_o
     server = serve(directory)
     assert _paste(server.curl)["object"] == "chat.completion"
     server.kill()
-    until(lambda: not using(directory), "the end of every process", timeout_s=20)
+    until_gone(directory)
     again = serve(directory)
     assert _paste(again.curl)["object"] == "chat.completion"
     assert again.stop() == 0
