@@ -194,9 +194,12 @@ class StreamRelay(Relay):
         if self.saw_terminal:
             return
         self._note(data)
-        if is_last or (self._marker in data and self._has_terminal(data)):
-            self._end_with_chunks(data, is_last)
-        elif data.endswith(_EVENT_ENDS) and _holds_objects(data, len(data)):
+        if is_last or self._marker in data:
+            is_whole = self._ends_with_terminal(data)
+            if is_last or is_whole or self._has_terminal(data):
+                self._end_with_chunks(data, is_last, is_whole)
+                return
+        if data.endswith(_EVENT_ENDS) and _holds_objects(data, len(data)):
             if not self.is_draining:
                 self._downstream.send_chunks(data)
         else:
@@ -204,8 +207,6 @@ class StreamRelay(Relay):
 
     def _has_terminal(self, data: bytes) -> bool:
         """Whether a read in which the marker was found has the terminal event, or may have a part of it."""
-        if self._ends_with_terminal(data):
-            return True
         events, rest = split_events(unframe(data))
         return bool(rest) or any(self._is_terminal(event_data(event)) for event in events)
 
@@ -217,9 +218,8 @@ class StreamRelay(Relay):
     def _is_terminal(self, data: bytes | None) -> bool:
         return data is not None and self._marker in data and self.dialect.is_terminal(data)
 
-    def _end_with_chunks(self, data: bytes, is_last: bool) -> None:
+    def _end_with_chunks(self, data: bytes, is_last: bool, is_whole: bool) -> None:
         """The last read of an answer; one that the terminal event does not end is cut into events after all."""
-        is_whole = self._ends_with_terminal(data)
         is_bare = data.endswith(self._sure_ends)
         end = data.rfind(self._marker) if is_bare else len(data) - len(LAST_CHUNK)
         if not (is_whole or is_last) or not _holds_objects(data, end):
