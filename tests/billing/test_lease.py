@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,6 +161,28 @@ async def test_a_wallet_below_the_minimum_is_refused_until_it_is_topped_up(engin
     book.release(second)
     await book.close()
     assert await held(engine) == 0
+
+
+async def test_a_look_that_a_refill_overtakes_does_not_count_its_credits_twice(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.grant(engine, "w", amount=Micro(1000), reference="grant:1")
+    book = LeaseBook(engine, "one", minimum=Micro(920))
+    holds = [await take(book, 1)]
+    read = wallet.list_available
+
+    async def read_and_be_overtaken(*arguments: Any) -> Mapping[str, int]:
+        found = await read(*arguments)
+        holds.append(await take(book, 60))
+        return found
+
+    monkeypatch.setattr(wallet, "list_available", read_and_be_overtaken)
+    await book.refresh(["w"])
+    spare = [book.try_hold("w", "k", None, "next", Micro(10)) for _ in range(3)]
+    assert [hold is not None for hold in spare] == [True, True, False]
+    for hold in holds + [hold for hold in spare if hold is not None]:
+        book.release(hold)
+    await book.close()
 
 
 async def test_a_crowd_at_an_empty_wallet_does_not_become_a_crowd_at_the_database(

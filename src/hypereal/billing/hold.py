@@ -14,17 +14,21 @@ from hypereal.kit.money import ZERO, Micro
 
 class WalletView:
     """What this process knows of a wallet: `spare` is the balance less all that is spoken for, as of the last look at
-    the database and counting its own leases' free credits as spare."""
+    the database and counting its own leases' free credits as spare. `moves` counts what this process took out."""
 
-    __slots__ = ("id", "leases", "spare")
+    __slots__ = ("id", "leases", "moves", "spare")
 
     def __init__(self, wallet_id: str) -> None:
         self.id = wallet_id
         self.spare = 0
+        self.moves = 0
         self.leases: list[Lease] = []
 
     def look(self, available: int) -> None:
-        """Take note of what the database says is available outside of leases."""
+        """Take note of what the database says is available outside of leases.
+
+        Credits that a lease has got since the figure was read are in it still, and would count twice: see `moves`.
+        """
         self.spare = available + sum(lease.free for lease in self.leases)
 
 

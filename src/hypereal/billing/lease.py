@@ -158,6 +158,7 @@ class LeaseBook:
         if isinstance(outcome, Hold):
             self._alone[request_id] = outcome
             lease.view.spare -= outcome.amount
+            lease.view.moves += 1
         else:
             lease.refusal, lease.refused_amount = outcome, amount
             lease.refused_at = asyncio.get_running_loop().time()
@@ -226,13 +227,15 @@ class LeaseBook:
         try:
             async with self._transaction() as connection:
                 room = await wallet.lock_room(connection, lease.owner)
+                lease.view.look(room.available)
                 far = min(more - near, room.free)
                 await self._grow(connection, lease, far)
         except WalletUnavailable:
             lease.is_suspect = True
             raise
         self._allocate(hold, lease, far, from_free=0)
-        lease.view.look(room.available - far)
+        lease.view.spare -= far
+        lease.view.moves += 1
         return Micro(near + far)
 
     async def recall(self, wallet_id: str) -> None:
@@ -245,15 +248,19 @@ class LeaseBook:
         await self._give_back({lease: lease.free for lease in view.leases})
 
     async def refresh(self, wallet_ids: Iterable[str]) -> None:
-        """Look at what is available in these wallets, for the minimum balance (`wallet` notices, and regularly)."""
-        known = [wallet_id for wallet_id in wallet_ids if wallet_id in self._views]
-        if not known:
+        """Look at what is available in these wallets, for the minimum balance (`wallet` notices, and regularly).
+
+        What this process took out of a wallet meanwhile may or may not be in the figure, which then is left unused.
+        """
+        moves = {wallet_id: view.moves for wallet_id in wallet_ids if (view := self._views.get(wallet_id))}
+        if not moves:
             return
         async with self._transaction() as connection:
-            available = await wallet.list_available(connection, known)
+            available = await wallet.list_available(connection, list(moves))
         for wallet_id, amount in available.items():
             if view := self._views.get(wallet_id):
-                view.look(amount)
+                if view.moves == moves[wallet_id]:
+                    view.look(amount)
                 for lease in view.leases:
                     lease.refusal = None
 
@@ -368,6 +375,7 @@ class LeaseBook:
         try:
             async with self._transaction() as connection:
                 room = await wallet.lock_room(connection, lease.owner)
+                lease.view.look(room.available)
                 allowed = room.free // LEASE_SHARE
                 self._aim(lease, allowed)
                 grant = min(allowed, max(lease.size, lease.waiting) - lease.free)
@@ -382,7 +390,7 @@ class LeaseBook:
             raise
         finally:
             lease.refill = None
-        lease.view.look(room.available)
+        lease.view.moves += 1
         lease.free += grant
         lease.low = lease.free // 4 if grant else 0
         return Micro(allowed)
