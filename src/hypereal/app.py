@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -324,34 +323,22 @@ async def _follow(source: CatalogueSource, settings: Settings, sandbox_url: str 
 
     A bad file is refused, with its faults in the log, and what was in use stays.
     """
-    seen, around = _signature(settings.config), source.around
+    around = source.around
     ticks = 0
     while True:
         await asyncio.sleep(RELOAD_CHECK_S)
         ticks += 1
-        found = _signature(settings.config)
-        if found == seen and ticks % LOOK_AROUND_TICKS:
+        if not source.has_changed and ticks % LOOK_AROUND_TICKS:
             continue
         now = await _surroundings(settings, sandbox_url)
-        if found == seen and now == around:
+        if not source.has_changed and now == around:
             continue
-        seen, around = found, now
+        around = now
         faults = source.reload(now)
         if faults:
             log.error("catalogue.refused", file=str(settings.config), faults=faults)
         else:
             log.info("catalogue.reloaded", revision=source.current.revision)
-
-
-def _signature(path: Path | None) -> tuple[int, int, int] | None:
-    """What changes when a file does; None while there is none."""
-    if path is None:
-        return None
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _settle_memory() -> None:

@@ -11,8 +11,8 @@ from hypereal.catalog.resolve import Catalogue
 class CatalogueSource:
     """Holds the current `Catalogue`. A file that is at fault is refused, and what was in use stays.
 
-    Making one reads the files and raises `CatalogueError` when they do not make a catalogue. Watching the file is the
-    owner's business.
+    Making one reads the files and raises `CatalogueError` when they do not make a catalogue. When to ask for
+    `has_changed` and to reload is the owner's business.
     """
 
     def __init__(self, operator_file: Path | None, around: Surroundings) -> None:
@@ -25,6 +25,11 @@ class CatalogueSource:
     def current(self) -> Catalogue:
         """The catalogue in use; take it once for a request, so that one request sees one catalogue."""
         return self._current
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the operator's file is another than when it was last read, be it for use or to be refused."""
+        return _signature(self.operator_file) != self._read
 
     @property
     def around(self) -> Surroundings:
@@ -42,4 +47,16 @@ class CatalogueSource:
 
     def _assemble(self, around: Surroundings) -> Catalogue:
         files = [self.operator_file] if self.operator_file else []
+        self._read = _signature(self.operator_file)  # before it is read: a change meanwhile must show
         return assemble(self._builtin, read_rows(files), around)
+
+
+def _signature(path: Path | None) -> tuple[int, int, int] | None:
+    """What changes when a file does; None while there is none."""
+    if path is None:
+        return None
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
