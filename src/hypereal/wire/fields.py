@@ -11,6 +11,8 @@ import msgspec
 from hypereal.errors import InvalidRequest
 
 Fields = dict[str, msgspec.Raw]
+NULL = msgspec.Raw(b"null")
+"""A raw field that says nothing: also stands in for one that was not given, as msgspec has no optional raw fields."""
 
 BYTES_PER_TOKEN = 3
 """For holds: generous for prose and code (about 4 bytes a token) and for Chinese or Korean (about 3)."""

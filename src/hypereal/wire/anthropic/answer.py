@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.anthropic.messages import input_of, legal_id
-from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.thinking import (
     ORIGIN,
     read_redacted,
@@ -19,6 +18,7 @@ from hypereal.wire.anthropic.thinking import (
 from hypereal.wire.anthropic.usage import read_usage_fields, render_usage, to_usage
 from hypereal.wire.base import Envelope, Garbage, Usage
 from hypereal.wire.conversation import Block, Foreign, Reply, Stop, Text, Thinking, ToolCall
+from hypereal.wire.fields import NULL
 
 _STOPS: Mapping[str, Stop] = {
     "end_turn": "end",
@@ -55,7 +55,7 @@ class AnswerBlock(msgspec.Struct, gc=False):
     @property
     def arguments(self) -> str:
         """A call's input as text."""
-        return "{}" if is_null(self.input) else bytes(self.input).decode()
+        return "{}" if self.input == NULL else bytes(self.input).decode()
 
 
 class _Typed(msgspec.Struct, gc=False):

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from hypereal.errors import InvalidRequest
-from hypereal.wire.fields import LIKELY_BYTES_PER_TOKEN, Fields
+from hypereal.wire.fields import LIKELY_BYTES_PER_TOKEN, NULL, Fields
 
 BILLING_HEADER = "x-anthropic-billing-header:"
 MARKED_TURNS = 2  # with tools and system the four marks that a request may bear
@@ -123,7 +123,7 @@ def insert_breakpoints(fields: Fields, *, min_tokens: int) -> Fields | None:
 
 def _has_breakpoint(fields: Fields) -> bool:
     automatic = fields.get("cache_control")
-    if automatic is not None and bytes(automatic) != b"null":
+    if automatic is not None and automatic != NULL:
         return True
     return any(raw is not None and _is_marked(raw) for raw in map(fields.get, _CACHED_FIELDS))
 
@@ -163,7 +163,7 @@ def _insert(fields: Fields, least_bytes: int) -> Fields | None:
 
 def _items(raw: msgspec.Raw | None) -> _Items:
     """The items of an array; a string is one block of text."""
-    if raw is None or bytes(raw) == b"null":
+    if raw is None or raw == NULL:
         return []
     if memoryview(raw)[0] == _QUOTE:
         return [msgspec.Raw(_encode({"type": _TEXT, "text": raw}))]
@@ -171,7 +171,7 @@ def _items(raw: msgspec.Raw | None) -> _Items:
 
 
 def _size(items: _Items) -> int:
-    return sum(len(memoryview(item)) for item in items)
+    return sum(len(item) for item in items)
 
 
 def _without_billing_header(system: _Items) -> _Items:
@@ -215,7 +215,7 @@ def _mark_turns(messages: _Items, before: int, least_bytes: int) -> bool:
         if end < least_bytes or marks == MARKED_TURNS:
             break
         message = _decode_message(messages[index])
-        end -= len(memoryview(messages[index]))
+        end -= len(messages[index])
         if message.role == "assistant":
             is_sought = True
         elif message.role == "user" and is_sought:

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from hypereal.wire.anthropic.shapes import NULL, Dropped, is_null
+from hypereal.wire.anthropic.shapes import Dropped
 from hypereal.wire.anthropic.thinking import ORIGIN, read_redacted, read_thinking
 from hypereal.wire.conversation import Block, Foreign, Media, Text, ToolCall, ToolResult
+from hypereal.wire.fields import NULL
 
 
 class _Typed(msgspec.Struct, gc=False):
@@ -105,7 +106,7 @@ class ContentReader:
 
     def read(self, raw: msgspec.Raw) -> list[Block]:
         """A message's content: a string or blocks."""
-        if is_null(raw):
+        if raw == NULL:
             return []
         if bytes(memoryview(raw)[:1]) == b'"':
             return [Text(_decode_string(raw))]
@@ -118,7 +119,7 @@ class ContentReader:
 
     def _text(self, raw: msgspec.Raw) -> list[Block]:
         block = _decode_text(raw)
-        if not is_null(block.citations):
+        if block.citations != NULL:
             self.dropped["citations"] = None
         return [Text(block.text, block.cache_control)]
 
@@ -165,7 +166,7 @@ class ContentReader:
 
     def _tool_use(self, raw: msgspec.Raw) -> list[Block]:
         call = _decode_tool_use(raw)
-        arguments = "{}" if is_null(call.input) else bytes(call.input).decode()
+        arguments = "{}" if call.input == NULL else bytes(call.input).decode()
         return [ToolCall(id=call.id, name=call.name, arguments=arguments)]
 
     def _tool_result(self, raw: msgspec.Raw) -> list[Block]:

@@ -9,12 +9,12 @@ import msgspec
 from hypereal.kit.sse import event_data
 from hypereal.wire.anthropic.answer import read_block, read_stop
 from hypereal.wire.anthropic.native_stream import UNREADABLE, error_text
-from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.thinking import read_redacted, read_thinking
 from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign, Opaque, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
+from hypereal.wire.fields import NULL
 from hypereal.wire.repeats import Repeats
 
 
@@ -70,7 +70,7 @@ class _ForeignBlock:
     def add(self, delta: _Delta) -> None:
         if delta.partial_json:
             self._input.append(delta.partial_json)
-        if not is_null(delta.content):
+        if delta.content != NULL:
             self._content = delta.content
 
     def whole(self) -> Foreign:
@@ -155,7 +155,7 @@ class MessagesEventReader:
 
     def _start_block(self, read: _Event) -> list[Event]:
         index = read.index
-        if index in self._open or index in self._foreign or is_null(read.content_block):
+        if index in self._open or index in self._foreign or read.content_block == NULL:
             raise Garbage("a block that is open already, or none")
         block = read_block(read.content_block)
         if isinstance(block, Foreign):

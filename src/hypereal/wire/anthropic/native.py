@@ -13,10 +13,9 @@ from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, error_text
 from hypereal.wire.anthropic.sealed import without_sealed
-from hypereal.wire.anthropic.shapes import NULL, is_null
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import Fields, estimate_input, read_flag, read_integer, read_list, read_text
+from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_list, read_text
 from hypereal.wire.opaque import SEAL_IN_JSON
 from hypereal.wire.parsing import Parsing
 
@@ -89,7 +88,7 @@ def _block_size(raw: msgspec.Raw) -> int:
     except UNREADABLE:
         return len(bytes(raw))
     texts = sum(len(text.encode()) for text in (block.text, block.thinking) if text)
-    return texts + sum(len(bytes(part)) for part in (block.input, block.content) if not is_null(part))
+    return texts + sum(len(bytes(part)) for part in (block.input, block.content) if part != NULL)
 
 
 def _betas(value: bytes) -> str:
@@ -172,7 +171,7 @@ class AnthropicMessages(Parsing):
                 envelope.dropped = ("thinking",)
         for given, taken in rename:
             value = outgoing.pop(given, None)
-            if value is not None and bytes(outgoing.get(taken, b"null")) == b"null":
+            if value is not None and outgoing.get(taken, NULL) == NULL:
                 outgoing[taken] = value
         for name in removed:
             outgoing.pop(name, None)

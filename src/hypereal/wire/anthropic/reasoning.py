@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from hypereal.wire.anthropic.shapes import NULL, Dropped, read_as
+from hypereal.wire.anthropic.shapes import Dropped, read_as
 from hypereal.wire.conversation import Aim, Reasoning, budget_of, effort_of
+from hypereal.wire.fields import NULL
 
 LEAST_BUDGET = 1024
 """The least `budget_tokens` that Anthropic takes."""

@@ -12,11 +12,11 @@ from hypereal.wire.anthropic.content import ContentReader
 from hypereal.wire.anthropic.messages import MessagesWriter, write_text
 from hypereal.wire.anthropic.reasoning import read_output_config, read_reasoning, write_reasoning
 from hypereal.wire.anthropic.schema import accepted_schema
-from hypereal.wire.anthropic.shapes import NULL, Dropped, is_null, read_as
+from hypereal.wire.anthropic.shapes import Dropped, read_as
 from hypereal.wire.anthropic.thinking import with_call_tokens
 from hypereal.wire.anthropic.tools import is_forced, read_choice, read_tools, write_choice, write_tools
 from hypereal.wire.conversation import Aim, Conversation, Message, OutputFormat, Role, Text, Written
-from hypereal.wire.fields import read_flag, read_integer, read_list, read_number
+from hypereal.wire.fields import NULL, read_flag, read_integer, read_list, read_number
 
 BILLING_MARK = "x-anthropic-billing-header:"
 """How the first system block of Claude Code begins: it changes from run to run and would spoil an upstream's cache."""
@@ -47,6 +47,7 @@ _UNNAMED = frozenset(
     {"betas", "cache_control", "diagnostics", "hypereal", "intent", "metadata", "user_profile_id", "workspace_id"}
 )
 """Fields that only its own provider has a use for, and whose absence changes no answer."""
+_KNOWN = _READ | _UNNAMED
 _MOST_TEMPERATURE = 1.0
 _LEAST_TOP_P_THINKING = 0.95
 _ROLES: Mapping[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
@@ -77,7 +78,7 @@ _decode_strings = msgspec.json.Decoder(list[str]).decode
 def read_request(given: Mapping[str, msgspec.Raw]) -> Conversation:
     """What a client asks; raises `InvalidRequest` naming the field that can't be read."""
     fields = dict(given)
-    dropped: Dropped = {name: None for name, raw in fields.items() if name not in _READ | _UNNAMED and not is_null(raw)}
+    dropped: Dropped = {name: None for name, raw in fields.items() if name not in _KNOWN and raw != NULL}
     content = ContentReader(dropped)
     effort, output = read_output_config(fields)
     choice, parallel = read_choice(fields, dropped)
@@ -115,7 +116,7 @@ def _read_tier(fields: Mapping[str, msgspec.Raw], dropped: Dropped) -> str | Non
 
 def _read_output(fields: Mapping[str, msgspec.Raw], output: msgspec.Raw, dropped: Dropped) -> OutputFormat | None:
     """`output_config.format`, or `output_format` as it was called in the beta."""
-    named = fields if is_null(output) else {"output_format": output}
+    named = fields if output == NULL else {"output_format": output}
     wanted = read_as(named, "output_format", _decode_format)
     if wanted is None:
         return None
@@ -151,9 +152,9 @@ def _read_message(raw: msgspec.Raw, content: ContentReader) -> Message | None:
     role = _ROLES.get(message.role)
     if role is None:
         raise msgspec.ValidationError("role must be user, assistant or system")
-    if not is_null(message.output_config):
+    if message.output_config != NULL:
         content.dropped["output_config"] = None
-        if is_null(message.content):
+        if message.content == NULL:
             return None
     return Message(role, with_call_tokens(content.read(message.content)))
 

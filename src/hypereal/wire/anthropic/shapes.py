@@ -8,22 +8,17 @@ from typing import TypeVar
 import msgspec
 
 from hypereal.errors import InvalidRequest
+from hypereal.wire.fields import NULL
 
 T = TypeVar("T")
-NULL = msgspec.Raw(b"null")
-"""A raw field that was not given: msgspec has no optional raw fields."""
 Dropped = dict[str, None]
 """The names of what was left out: a set that keeps its order."""
-
-
-def is_null(raw: msgspec.Raw) -> bool:
-    return bytes(memoryview(raw)[:1]) == b"n"
 
 
 def read_as(fields: Mapping[str, msgspec.Raw], name: str, decode: Callable[[msgspec.Raw], T]) -> T | None:
     """A field in the shape that `decode` reads; None when absent or null."""
     raw = fields.get(name)
-    if raw is None or is_null(raw):
+    if raw is None or raw == NULL:
         return None
     try:
         return decode(raw)

@@ -163,7 +163,7 @@ def error_text(error: Any) -> str:
 def _part_bytes(part: Part) -> int:
     size = len(part.text.encode()) if part.text else 0
     if part.function_call is not None:
-        size += len((part.function_call.name or "").encode()) + len(memoryview(part.function_call.args))
+        size += len((part.function_call.name or "").encode()) + len(part.function_call.args)
     return size + _FILE_BYTES if part.inline_data is not None or part.file_data is not None else size
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -36,6 +35,7 @@ from hypereal.wire.parsing import Parsing
 OURS = frozenset({"hypereal", "intent", "model", "stream"})
 """Fields that speak to this server and never reach an upstream."""
 MAX_CANDIDATES = 8  # the ceiling in Google's reference
+_ASK_FOR_EVENTS = frozenset({b"alt=sse", b"$alt=sse", b"%24alt=sse"})
 _MODEL_PREFIX = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/")
 _INLINE_DATA = re.compile(rb'"data"\s*:\s*"')
 _ARRAY, _OBJECT = b"[{"
@@ -99,8 +99,7 @@ def _completed(fields: Fields) -> Fields:
 
 def _asks_for_array(context: Context) -> bool:
     """Whether a stream on a native path goes to the client as one JSON array: unless it says `alt=sse`."""
-    query = parse_qs(context.query.decode("latin-1"))
-    return context.model is not None and "sse" not in (*query.get("alt", ()), *query.get("$alt", ()))
+    return context.model is not None and _ASK_FOR_EVENTS.isdisjoint(context.query.split(b"&"))
 
 
 def _edited(fields: Fields, drop: frozenset[str], rename: Renames) -> tuple[Fields, tuple[str, ...]]:

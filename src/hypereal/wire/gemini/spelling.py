@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from hypereal.errors import InvalidRequest
-from hypereal.wire.fields import Fields
+from hypereal.wire.fields import NULL, Fields
 
 _OBJECT, _STRING = b'{"'
-_NULL = b"null"
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What reading JSON may raise: values that were left raw may be nested too deeply, or not be UTF-8."""
@@ -27,11 +26,7 @@ def camel(name: str) -> str:
 
 def spelled(fields: Mapping[str, msgspec.Raw]) -> Fields:
     """The fields of one object in camelCase, without those that are null."""
-    return {
-        camel(name) if "_" in name else name: value
-        for name, value in fields.items()
-        if len(memoryview(value)) != len(_NULL) or bytes(value) != _NULL
-    }
+    return {camel(name) if "_" in name else name: value for name, value in fields.items() if value != NULL}
 
 
 def as_object(raw: msgspec.Raw, name: str) -> Fields:

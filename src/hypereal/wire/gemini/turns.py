@@ -29,6 +29,18 @@ from hypereal.wire.gemini.spelling import UNREADABLE, as_object, is_string, read
 _ROLES: dict[str, Role] = {"model": "assistant", "assistant": "assistant", "system": "system"}
 
 
+class _TextPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    text: str
+
+
+class _TextTurn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    parts: list[_TextPart]
+    role: str = "user"
+
+
+_decode_text_turn = msgspec.json.Decoder(_TextTurn).decode
+
+
 class Calls:
     """The calls of a conversation: their ids, and which of them have not been answered."""
 
@@ -65,27 +77,32 @@ def read_turns(fields: Fields) -> tuple[Message, ...]:
 
 def read_system(fields: Fields) -> tuple[tuple[Text, ...], bool]:
     """The text of `systemInstruction`, and whether it held anything else."""
-    blocks = [
-        block
-        for raw in read_items(fields, "systemInstruction")
-        for block in ([Text(_string(raw))] if is_string(raw) else _blocks_of(raw, Calls()))
-    ]
+    blocks = [block for raw in read_items(fields, "systemInstruction") for block in _message(raw, Calls()).blocks]
     texts = tuple(block for block in blocks if isinstance(block, Text))
     return texts, len(texts) < len(blocks)
 
 
-def _blocks_of(raw: msgspec.Raw, calls: Calls) -> list[Block]:
-    """The blocks of a content, or of a part that stands where one is expected."""
-    content = as_object(raw, "contents")
-    parts = read_items(content, "parts") if "parts" in content or "role" in content else [raw]
-    return [block for part in parts for block in _read_part(part, calls)]
-
-
 def _message(raw: msgspec.Raw, calls: Calls) -> Message:
+    """A content as a message; so is a part that stands where a content is expected, or a mere string."""
     if is_string(raw):
         return Message("user", (Text(_string(raw)),))
-    role = read_text(as_object(raw, "contents"), "role")
-    return Message(_ROLES.get(role or "user", "user"), tuple(_blocks_of(raw, calls)))
+    try:
+        turn = _decode_text_turn(raw)  # most are nothing but text
+    except UNREADABLE:
+        return _mixed_message(raw, calls)
+    return Message(_role(turn.role), tuple(Text(part.text) for part in turn.parts if part.text))
+
+
+def _mixed_message(raw: msgspec.Raw, calls: Calls) -> Message:
+    content = as_object(raw, "contents")
+    parts = read_items(content, "parts") if "parts" in content or "role" in content else [raw]
+    return Message(
+        _role(read_text(content, "role")), tuple(block for part in parts for block in _read_part(part, calls))
+    )
+
+
+def _role(name: str | None) -> Role:
+    return _ROLES.get(name or "user", "user")
 
 
 def _string(raw: msgspec.Raw) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import Fields, estimate_input, read_flag, read_integer, read_list, read_text
+from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_list, read_text
 from hypereal.wire.openai_chat.stream import ChatStream, error_text
 from hypereal.wire.openai_chat.usage import UsageFields, to_usage
 from hypereal.wire.parsing import Parsing
@@ -73,7 +73,7 @@ def _count_prompts(raw: msgspec.Raw) -> int:
 
 
 def _is_unset(raw: msgspec.Raw | None) -> bool:
-    return raw is None or bytes(raw) == b"null"
+    return raw is None or raw == NULL
 
 
 class OpenAIDialect(Parsing):

@@ -8,6 +8,7 @@ import msgspec
 
 from hypereal.wire.base import Envelope, Garbage, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Stop, Text, Thinking, ToolCall
+from hypereal.wire.fields import NULL
 from hypereal.wire.opaque import seal
 from hypereal.wire.openai_responses.history import UNREADABLE
 from hypereal.wire.openai_responses.items import (
@@ -21,7 +22,7 @@ from hypereal.wire.openai_responses.items import (
 from hypereal.wire.openai_responses.native_stream import error_text
 from hypereal.wire.openai_responses.response import ID_PREFIX, echo, own_id, response_object
 from hypereal.wire.openai_responses.tools import flat_names
-from hypereal.wire.openai_responses.usage import ABSENT, read_usage
+from hypereal.wire.openai_responses.usage import read_usage
 
 FlatNames = dict[str, tuple[str, str]]
 _REFUSAL = b'"refusal"'
@@ -40,7 +41,7 @@ class ResponseFields(msgspec.Struct, gc=False):
     model: str = ""
     status: str | None = None
     output: list[msgspec.Raw] | None = None
-    usage: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = NULL
     incomplete_details: _Incomplete | None = None
     error: Any = None
 

@@ -15,11 +15,12 @@ from hypereal.kit.sse import event_data
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Block, Foreign, Media, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
+from hypereal.wire.fields import NULL
 from hypereal.wire.openai_responses.answer import ResponseFields, decode_response, refuses, stop_of
 from hypereal.wire.openai_responses.history import UNREADABLE
 from hypereal.wire.openai_responses.items import BETWEEN_PARTS, CALLS, kind_of, said_blocks
 from hypereal.wire.openai_responses.native_stream import error_text
-from hypereal.wire.openai_responses.usage import ABSENT, is_absent, read_usage
+from hypereal.wire.openai_responses.usage import read_usage
 
 _DATA = b"data: "
 _TEXT_DELTA = b"event: response.output_text.delta\ndata: "
@@ -34,8 +35,8 @@ class _Event(msgspec.Struct, gc=False):
     output_index: int = 0
     content_index: int = 0
     summary_index: int = 0
-    item: msgspec.Raw = ABSENT
-    response: msgspec.Raw = ABSENT
+    item: msgspec.Raw = NULL
+    response: msgspec.Raw = NULL
     error: Any = None
     message: Any = None
     code: Any = None
@@ -70,7 +71,7 @@ def _data(event: bytes) -> bytes | None:
 
 
 def _response(event: _Event) -> ResponseFields:
-    return ResponseFields() if is_absent(event.response) else decode_response(event.response)
+    return ResponseFields() if event.response == NULL else decode_response(event.response)
 
 
 def _empty(block: Text | Thinking | ToolCall) -> tuple[Text | Thinking | ToolCall, str]:
@@ -167,7 +168,7 @@ class ResponsesReader:
     def _add_item(self, event: _Event) -> Iterator[Event]:
         """Reasoning and calls begin here; a message has not said anything yet, and the rest comes whole."""
         raw = event.item
-        kind = "" if is_absent(raw) else kind_of(raw)
+        kind = "" if raw == NULL else kind_of(raw)
         if kind == "reasoning":
             yield from self._begin((event.output_index, 0), Thinking())
         elif kind in CALLS:
@@ -205,7 +206,7 @@ class ResponsesReader:
             yield Delta(opened.index, text)
 
     def _finish_item(self, event: _Event) -> Iterator[Event]:
-        if not is_absent(event.item):
+        if event.item != NULL:
             yield from self._tell_item(event.output_index, event.item)
 
     def _tell_item(self, place: int, raw: msgspec.Raw) -> Iterator[Event]:

@@ -7,6 +7,7 @@ to be of the item that was added last. What does not change between two deltas i
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain, count
 from typing import Any
 
 import msgspec
@@ -109,9 +110,10 @@ class ResponsesWriter:
             return b"".join(map(self.write, as_deltas(index, texts)))
         said = [text for text in texts if text]
         item.texts.append(b"".join(said).decode())
-        start, end, first = item.delta_start, item.delta_end, self._sequence
+        first = self._sequence
         self._sequence += len(said)
-        return b"".join([b'%b"%b"%b' % (start, text, end % number) for number, text in enumerate(said, first)])
+        template = b'%b"%%b"%b' % (item.delta_start.replace(b"%", b"%%"), item.delta_end)
+        return template * len(said) % tuple(chain.from_iterable(zip(said, count(first))))
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         stop = ending(self._finished.stop)

@@ -13,10 +13,9 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.sse import event_data, read_data
 from hypereal.wire.base import Garbage
-from hypereal.wire.fields import Fields
+from hypereal.wire.fields import NULL, Fields
 from hypereal.wire.opaque import SEAL
 from hypereal.wire.openai_responses.items import CALLS, kind_of
-from hypereal.wire.openai_responses.usage import ABSENT, is_absent
 
 TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 """The events after which nothing of the answer follows."""
@@ -43,8 +42,8 @@ class _Answer(msgspec.Struct, gc=False):
 
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
-    response: msgspec.Raw = ABSENT
-    item: msgspec.Raw = ABSENT
+    response: msgspec.Raw = NULL
+    item: msgspec.Raw = NULL
 
 
 _decode_token = msgspec.json.Decoder(_Token).decode
@@ -106,7 +105,7 @@ def expand(fields: Fields, stored_input: list[msgspec.Raw], stored_output: list[
 def _answer_of(data: bytes) -> bytes:
     """The response object in an answer: the body itself, or what the terminal event carries."""
     event = _decode_event(event_data(data) or data)
-    return data if is_absent(event.response) else bytes(event.response)
+    return data if event.response == NULL else bytes(event.response)
 
 
 def output_items(data: bytes) -> list[msgspec.Raw]:
@@ -137,9 +136,9 @@ def whole_answer(payload: bytes) -> bytes:
             if data.strip() == b"[DONE]":
                 continue
             event = _decode_event(data)
-            if event.type == "response.output_item.done" and not is_absent(event.item):
+            if event.type == "response.output_item.done" and event.item != NULL:
                 items.append(event.item)
-            elif event.type in TERMINAL and not is_absent(event.response):
+            elif event.type in TERMINAL and event.response != NULL:
                 return _filled(bytes(event.response), items)
     except UNREADABLE as exc:
         raise Garbage(str(exc)) from exc

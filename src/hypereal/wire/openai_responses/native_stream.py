@@ -16,11 +16,12 @@ from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import COMMENT, each_event, event_data, read_data, split_events
 from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Garbage, Usage
+from hypereal.wire.fields import NULL
 from hypereal.wire.openai_responses.failure import failure_events, typed_event
 from hypereal.wire.openai_responses.history import PREVIOUS, TERMINAL, UNREADABLE, WENT_ON_FROM
 from hypereal.wire.openai_responses.items import CALLS
 from hypereal.wire.openai_responses.response import own_id
-from hypereal.wire.openai_responses.usage import ABSENT, read_usage, render_usage
+from hypereal.wire.openai_responses.usage import read_usage, render_usage
 from hypereal.wire.stream_end import find_usage, in_proportion
 
 LAST_SEQUENCE = 2**31 - 2
@@ -35,7 +36,7 @@ class _Response(msgspec.Struct, gc=False):
     id: Any = None
     error: Any = None
     output: list[msgspec.Raw] | None = None
-    usage: msgspec.Raw = ABSENT
+    usage: msgspec.Raw = NULL
 
 
 class _Event(msgspec.Struct, gc=False):

@@ -21,7 +21,7 @@ from hypereal.wire.conversation import (
     ToolCall,
     ToolResult,
 )
-from hypereal.wire.fields import Fields, read_flag, read_integer, read_number, read_text
+from hypereal.wire.fields import NULL, Fields, read_flag, read_integer, read_number, read_text
 from hypereal.wire.openai_responses.history import UNREADABLE, WENT_ON_FROM, input_items
 from hypereal.wire.openai_responses.items import (
     NAME,
@@ -105,7 +105,6 @@ class _Text(msgspec.Struct, gc=False):
 
 _decode_thinking = msgspec.json.Decoder(_Reasoning | None).decode
 _decode_text = msgspec.json.Decoder(_Text | None).decode
-_NULL = msgspec.Raw(b"null")
 
 
 class _Turns:
@@ -230,7 +229,7 @@ def _read_turns(fields: Fields) -> _Turns:
 
 def _read_reasoning(fields: Fields) -> Reasoning | None:
     try:
-        given = _decode_thinking(fields.get("reasoning", _NULL))
+        given = _decode_thinking(fields.get("reasoning", NULL))
     except UNREADABLE as exc:
         raise InvalidRequest(f"reasoning could not be read: {exc}", param="reasoning") from exc
     if given is None:
@@ -247,7 +246,7 @@ def _read_reasoning(fields: Fields) -> Reasoning | None:
 def _read_output(fields: Fields) -> tuple[OutputFormat | None, str | None]:
     """The format of the output and its verbosity."""
     try:
-        given = _decode_text(fields.get("text", _NULL)) or _Text()
+        given = _decode_text(fields.get("text", NULL)) or _Text()
     except UNREADABLE as exc:
         raise InvalidRequest(f"text could not be read: {exc}", param="text") from exc
     asked = given.format or _Format()

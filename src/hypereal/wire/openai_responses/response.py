@@ -12,7 +12,7 @@ import msgspec
 
 from hypereal.errors import HyperealError
 from hypereal.wire.base import Envelope, Usage
-from hypereal.wire.fields import Fields
+from hypereal.wire.fields import NULL, Fields
 from hypereal.wire.openai_responses.history import PREVIOUS, WENT_ON_FROM
 from hypereal.wire.openai_responses.usage import render_usage
 
@@ -83,7 +83,7 @@ def _shown(fields: Fields, name: str) -> Any:
 def echo(envelope: Envelope) -> bytes:
     """The part of a response object that repeats the request: its fields in JSON, up to the closing brace."""
     fields = envelope.fields
-    given = {name: fields[name] for name in fields.keys() & _ECHOED.keys() if bytes(fields[name]) != b"null"}
+    given = {name: fields[name] for name in fields.keys() & _ECHOED.keys() if fields[name] != NULL}
     for name in given.keys() & _COMPLETED:
         given[name] = msgspec.Raw(msgspec.json.encode(_shown(fields, name)))
     if WENT_ON_FROM in fields:

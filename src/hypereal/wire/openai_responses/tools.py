@@ -10,7 +10,7 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.wire.base import Envelope
 from hypereal.wire.conversation import ForeignTool, Tool, ToolChoice
-from hypereal.wire.fields import Fields
+from hypereal.wire.fields import NULL, Fields
 from hypereal.wire.openai_responses.history import UNREADABLE, input_items
 from hypereal.wire.openai_responses.items import NAME, flat_name, kind_of
 
@@ -58,7 +58,7 @@ decode_additional = msgspec.json.Decoder(_Additional).decode
 def given_tools(fields: Fields) -> list[msgspec.Raw]:
     """The tools of the `tools` field. Raises `InvalidRequest`."""
     try:
-        return _decode_list(fields.get("tools", msgspec.Raw(b"null"))) or []
+        return _decode_list(fields.get("tools", NULL)) or []
     except UNREADABLE as exc:
         raise InvalidRequest("tools must be an array", param="tools") from exc
 
@@ -126,7 +126,7 @@ def read_choice(fields: Fields) -> tuple[ToolChoice | None, frozenset[str] | Non
     """What the client insists on: the choice, the only tools that it allows (None for all), and whether a choice had
     to be left out, because it is of a hosted tool. Raises `InvalidRequest`."""
     try:
-        given = _decode_choice(fields.get("tool_choice", msgspec.Raw(b"null")))
+        given = _decode_choice(fields.get("tool_choice", NULL))
     except UNREADABLE as exc:
         raise InvalidRequest("tool_choice must be a string or an object with a type", param="tool_choice") from exc
     if given is None:

@@ -8,14 +8,6 @@ import msgspec
 
 from hypereal.wire.base import Usage
 
-ABSENT = msgspec.Raw(b"null")
-"""What an optional raw field is when its object does not have it."""
-
-
-def is_absent(raw: msgspec.Raw) -> bool:
-    """Whether an optional raw field says nothing."""
-    return bytes(raw) == b"null"
-
 
 class _InputDetails(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
