@@ -89,7 +89,8 @@ def test_a_run_ends_at_the_first_event_that_is_not_quite_alike() -> None:
     run = [*map(chunk, ["a", "", "日本語"])]
     texts = [b"a", b"", "日本語".encode()]
     assert read_run(learned(), other, *run) == []
-    for end in ([], [other], [other, chunk("b")], [chunk("b")[:-1]], [chunk("b")[:9]], [b"data: [DONE]\n\n"]):
+    cut = [chunk("cut here")[:size] for size in (-1, -9, chunk("cut here").index(b"here"), 9)]
+    for end in ([], [other], [other, chunk("b")], *([part] for part in cut), [b"data: [DONE]\n\n"]):
         assert read_run(learned(), *run, *end) == texts
     assert read_run(learned()) == []
 

@@ -7,6 +7,8 @@ fast as decoding, and any chunk that is not quite alike is decoded as ever.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import msgspec
 
 from hypereal.wire.events import Delta, Event
@@ -21,7 +23,7 @@ _encode = msgspec.json.encode
 class Repeats:
     """What the last piece of text of a stream looked like. `index` is the block that it belongs to."""
 
-    __slots__ = ("_after", "_attempts", "_before", "_least", "index")
+    __slots__ = ("_after", "_attempts", "_before", "_between", "_least", "index")
 
     def __init__(self) -> None:
         self._attempts = 0
@@ -31,6 +33,7 @@ class Repeats:
         """The block is over: what comes next may look the same and mean something else."""
         self._before = b"\0"  # begins no event
         self._after = b"\0"
+        self._between = b"\0\0"
         self._least = 2
         self.index = -1
 
@@ -53,25 +56,26 @@ class Repeats:
 
         Each is the inside of a JSON string, with nothing escaped in it, and may be empty.
         """
-        before, after = self._before, self._after
-        size, rest, find, follows = len(before), len(after), payload.find, payload.startswith
+        if not payload.startswith(self._before, start):
+            return [], start
+        between, least, find, follows = self._between, self._least, payload.find, payload.startswith
         texts: list[bytes] = []
-        position = start
-        while follows(before, position):
-            begin = position + size
-            end = find(b'"', begin)
-            if end < 0 or not follows(after, end):
+        begin = start + len(self._before)
+        while (end := find(b'"', begin)) >= 0:
+            texts.append(payload[begin:end])
+            if not follows(between, end):
+                if not follows(self._after, end):
+                    texts.pop()
                 break
-            text = payload[begin:end]
-            if _BACKSLASH in text:
-                break
-            texts.append(text)
-            position = end + rest
+            begin = end + least
         together = b"\n".join(texts)
+        if _BACKSLASH in together:
+            texts = list(takewhile(_is_unescaped, texts))
+            together = b"\n".join(texts)
         if not together.isascii() and not _is_text(together):
             self.forget()  # so that it is not tried again with each of them: the decoder finds the one that is no text
             return [], start
-        return texts, position
+        return texts, start + sum(map(len, texts)) + len(texts) * least
 
     def learn(self, event: bytes, delta: Delta) -> None:
         """Remember an event that was decoded and says nothing but `delta`."""
@@ -84,8 +88,13 @@ class Repeats:
         start = event.find(quoted) + 1
         end = start + len(quoted) - 2
         self._before, self._after = event[:start], event[end:]
-        self._least = len(self._before) + len(self._after)
+        self._between = self._after + self._before
+        self._least = len(self._between)
         self.index = delta.index
+
+
+def _is_unescaped(raw: bytes) -> bool:
+    return _BACKSLASH not in raw
 
 
 def _is_text(data: bytes) -> bool:

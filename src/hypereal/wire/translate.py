@@ -204,10 +204,10 @@ class TranslatedStream:
         for event in events:
             if self.has_failed or self._finished:
                 break  # nothing follows the end
-            if isinstance(event, Failed):
+            if type(event) is Failed:
                 self.has_failed = True
                 break
-            self._finished = isinstance(event, Finished)
+            self._finished = type(event) is Finished
             written.append(self._writer.write(event))
         return b"".join(written)
 

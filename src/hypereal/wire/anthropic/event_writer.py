@@ -61,15 +61,15 @@ class MessagesEventWriter:
         return _event("message_delta", delta=delta, usage=render_usage(usage)) + MESSAGE_STOP
 
     def _tell(self, event: Event) -> bytes:
-        if isinstance(event, Delta):
+        if type(event) is Delta:
             return self._more(event.text)
-        if isinstance(event, BlockStarted):
+        if type(event) is BlockStarted:
             return self._start_block(event)
-        if isinstance(event, BlockStopped):
+        if type(event) is BlockStopped:
             return self._stop_block(event.opaque)
-        if isinstance(event, Started):
+        if type(event) is Started:
             return self._start(event)
-        if isinstance(event, Finished):
+        if type(event) is Finished:
             self._finished = event
         return b""  # a failure is told by who ends the stream
 
@@ -92,11 +92,11 @@ class MessagesEventWriter:
     def _start_block(self, event: BlockStarted) -> bytes:
         block = event.block
         self._source, self._head, self._block = event.index, b"", None
-        if isinstance(block, Foreign):
-            return self._whole(msgspec.Raw(block.raw)) if block.origin == ORIGIN else b""
-        if isinstance(block, Text | Thinking):
+        if type(block) is Text or type(block) is Thinking:
             self._block = block
             return self._more(block.text)
+        if isinstance(block, Foreign):
+            return self._whole(msgspec.Raw(block.raw)) if block.origin == ORIGIN else b""
         if isinstance(block, ToolCall):
             self._block = block
             call = call_block(legal_id(block.id), block.name, {})

@@ -42,7 +42,7 @@ class GeminiWriter:
         self._begin()
 
     def write(self, event: Event) -> bytes:
-        if isinstance(event, Delta) and event.index == self._index:
+        if type(event) is Delta and event.index == self._index:
             return self._grow(event.text)
         return b"".join(map(self._write, self._serial.arrange(event)))
 
@@ -65,16 +65,16 @@ class GeminiWriter:
         self._end = b""
 
     def _write(self, event: Event) -> bytes:
-        if isinstance(event, Delta):
+        if type(event) is Delta:
             return self._grow(event.text)
-        if isinstance(event, BlockStarted):
+        if type(event) is BlockStarted:
             return self._start(event)
-        if isinstance(event, BlockStopped):
+        if type(event) is BlockStopped:
             return self._finish_block(event.opaque)
-        if isinstance(event, Started):
+        if type(event) is Started:
             self._id, self._model = event.id, event.model or self._model
             self._begin()
-        elif isinstance(event, Finished):
+        elif type(event) is Finished:
             self._stop = event.stop
         return b""
 
