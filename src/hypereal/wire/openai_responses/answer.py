@@ -24,6 +24,8 @@ from hypereal.wire.openai_responses.response import ID_PREFIX, echo, own_id, res
 from hypereal.wire.openai_responses.tools import flat_names
 from hypereal.wire.openai_responses.usage import read_usage
 
+Piece = str | msgspec.Raw
+"""A string, as text or in JSON."""
 FlatNames = dict[str, tuple[str, str]]
 _REFUSAL = b'"refusal"'
 _REASONS = {"content_filter": "refusal", "max_output_tokens": "length"}
@@ -89,13 +91,13 @@ def read_reply(body: bytes) -> Reply:
     )
 
 
-def message_item(name: str, text: str, status: str = "completed") -> dict[str, Any]:
+def message_item(name: Piece, text: Piece, status: str = "completed") -> dict[str, Any]:
     """A `message` of one text."""
     content = [text_part(text)] if status == "completed" else []
     return {"id": name, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
-def text_part(text: str) -> dict[str, Any]:
+def text_part(text: Piece) -> dict[str, Any]:
     """A part of a message."""
     return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
 

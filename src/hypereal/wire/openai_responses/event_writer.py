@@ -6,8 +6,7 @@ to be of the item that was added last. What does not change between two deltas i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import chain, count
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -46,29 +45,83 @@ _encode = msgspec.json.encode
 _Told = tuple[str, dict[str, Any]]
 """A type of event and its fields."""
 
+# Holes in the templates of events: pieces of JSON but for the two numbers.
+_ID, _TEXT = msgspec.Raw(b"%(id)b"), msgspec.Raw(b"%(text)b")
+_PLACE, _NUMBER = msgspec.Raw(b"%(place)d"), msgspec.Raw(b"%(number)d")
+_WHERE = {"item_id": _ID, "output_index": _PLACE}
+_END = b"}\n\n"
+_NUMBERS = tuple(b"%d" % number for number in range(1_000))
+
+
+def _event(kind: str, fields: dict[str, Any], number: Any) -> bytes:
+    return typed_event(kind, _encode({"type": kind, **fields, "sequence_number": number}))
+
+
+def _templates(*events: _Told) -> tuple[bytes, ...]:
+    """Events to be told with `ResponsesWriter._fill`."""
+    return tuple(_event(kind, fields, _NUMBER) for kind, fields in events)
+
+
+_TEXT_OPENING = _templates(
+    ("response.output_item.added", {"output_index": _PLACE, "item": message_item(_ID, "", "in_progress")}),
+    ("response.content_part.added", {**_WHERE, "content_index": 0, "part": text_part("")}),
+)
+_TEXT_CLOSING = _templates(
+    ("response.output_text.done", {**_WHERE, "content_index": 0, "text": _TEXT, "logprobs": []}),
+    ("response.content_part.done", {**_WHERE, "content_index": 0, "part": text_part(_TEXT)}),
+    ("response.output_item.done", {"output_index": _PLACE, "item": message_item(_ID, _TEXT)}),
+)
+
+
+_DELTA_FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "response.output_text.delta": ({"content_index": 0}, {"logprobs": []}),
+    "response.reasoning_summary_text.delta": ({"summary_index": 0}, {}),
+    "response.function_call_arguments.delta": ({}, {}),
+    "response.custom_tool_call_input.delta": ({}, {}),
+}
+"""By type of delta, the fields before and after its text."""
+
+
+def _delta_template(kind: str) -> tuple[bytes, bytes]:
+    """What stands before the text of a delta, with holes, and between it and the number, with none."""
+    before, after = _DELTA_FIELDS[kind]
+    (template,) = _templates((kind, {**_WHERE, **before, "delta": _TEXT, **after}))
+    start, rest = template.split(bytes(_TEXT))
+    return start, rest.removesuffix(bytes(_NUMBER) + _END)
+
+
+_DELTAS = {kind: _delta_template(kind) for kind in _DELTA_FIELDS}
+
+
+def _delta_kind(block: Text | Thinking | ToolCall) -> str:
+    """The type of a block's deltas."""
+    if isinstance(block, Text):
+        return "response.output_text.delta"
+    if isinstance(block, Thinking):
+        return "response.reasoning_summary_text.delta"
+    return f"response.{'custom_tool_call_input' if block.is_custom else 'function_call_arguments'}.delta"
+
+
+def _digits(first: int, count: int) -> Iterable[bytes]:
+    """So many numbers from `first` on."""
+    if first + count <= len(_NUMBERS):
+        return _NUMBERS[first : first + count]
+    return map(b"%d".__mod__, range(first, first + count))
+
 
 class _Item:
-    """The item that is being told."""
+    """The item that is being told. `holes` are what its templates need but for text and number."""
 
     def __init__(self, index: int, place: int, name: str, block: Text | Thinking | ToolCall) -> None:
         self.index = index
         self.name = name
         self.block = block
         self.where: dict[str, Any] = {"item_id": name, "output_index": place}
+        self.holes: dict[bytes, Any] = {b"id": _encode(name), b"place": place}
         self.texts: list[str] = []
-        self.delta_start = b""
-        self.delta_end = b""
-        self.has_part = False
-
-
-def _delta_kind(block: Text | Thinking | ToolCall) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The type of a block's deltas, and their fields before and after the text."""
-    if isinstance(block, Text):
-        return "response.output_text.delta", {"content_index": 0}, {"logprobs": []}
-    if isinstance(block, Thinking):
-        return "response.reasoning_summary_text.delta", {"summary_index": 0}, {}
-    kind = "custom_tool_call_input" if block.is_custom else "function_call_arguments"
-    return f"response.{kind}.delta", {}, {}
+        start, self.delta_rest = _DELTAS[_delta_kind(block)]
+        self.delta_start = start % self.holes
+        self.has_part = isinstance(block, ToolCall)
 
 
 class ResponsesWriter:
@@ -84,25 +137,12 @@ class ResponsesWriter:
         self._echo = echo(envelope)
         self._flat = flat_names(envelope)
         self._begin(Started("", ""))
-        self._tellers: dict[type, Callable[[Any], bytes]] = {
-            Started: self._start,
-            BlockStarted: self._open,
-            Delta: self._grow,
-            BlockStopped: self._close,
-            Finished: self._finish,
-            Failed: self._fail,
-        }
 
     def write(self, event: Event) -> bytes:
         item = self._item
         if item is not None and type(event) is Delta and event.index == item.index:
-            if item.has_part:
-                sequence = self._sequence
-                self._sequence = sequence + 1
-                item.texts.append(event.text)
-                return item.delta_start + _encode(event.text) + item.delta_end % sequence
             return self._grow(event)
-        return b"".join([self._tellers[type(each)](each) for each in self._serial.arrange(event)])
+        return b"".join(map(self._written, self._serial.arrange(event)))
 
     def write_texts(self, index: int, texts: list[bytes]) -> bytes:
         item = self._item
@@ -110,10 +150,25 @@ class ResponsesWriter:
             return b"".join(map(self.write, as_deltas(index, texts)))
         said = [text for text in texts if text]
         item.texts.append(b"".join(said).decode())
-        first = self._sequence
+        numbers = _digits(self._sequence, len(said))
         self._sequence += len(said)
-        template = b'%b"%%b"%b' % (item.delta_start.replace(b"%", b"%%"), item.delta_end)
-        return template * len(said) % tuple(chain.from_iterable(zip(said, count(first))))
+        before, between = item.delta_start + b'"', b'"' + item.delta_rest
+        return before + (_END + before).join(map(between.join, zip(said, numbers, strict=True))) + _END
+
+    def _written(self, event: Event) -> bytes:
+        if type(event) is Delta:
+            return self._grow(event)
+        if type(event) is BlockStarted:
+            return self._open(event)
+        if type(event) is BlockStopped:
+            return self._close(event)
+        if type(event) is Started:
+            return self._start(event)
+        if type(event) is Failed:
+            return self._fail(event)
+        if type(event) is Finished:
+            self._finished = event
+        return b""
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         stop = ending(self._finished.stop)
@@ -135,7 +190,17 @@ class ResponsesWriter:
     def _tell(self, *events: _Told) -> bytes:
         told = []
         for kind, fields in events:
-            told.append(typed_event(kind, _encode({"type": kind, **fields, "sequence_number": self._sequence})))
+            told.append(_event(kind, fields, self._sequence))
+            self._sequence += 1
+        return b"".join(told)
+
+    def _fill(self, templates: tuple[bytes, ...], item: _Item, text: bytes = b"") -> bytes:
+        """Tell the events of an item by their templates; `text` is JSON."""
+        holes = {**item.holes, b"text": text}
+        told = []
+        for template in templates:
+            holes[b"number"] = self._sequence
+            told.append(template % holes)
             self._sequence += 1
         return b"".join(told)
 
@@ -152,31 +217,22 @@ class ResponsesWriter:
             return b"".join(map(self._tell_whole, whole_items(block, self._names, place)))
         prefix = "msg" if isinstance(block, Text) else "rs" if isinstance(block, Thinking) else call_prefix(block)
         item = self._item = _Item(event.index, place, self._names.name(prefix, place), block)
-        kind, before, after = _delta_kind(block)
-        start = _encode({"type": kind, **item.where, **before})[:-1] + b',"delta":'
-        rest = b"".join(b',"%b":%b' % (name.encode(), _encode(value)) for name, value in after.items())
-        item.delta_start = b"event: %b\ndata: %b" % (kind.encode(), start)
-        item.delta_end = rest + b',"sequence_number":%d}\n\n'
-        item.has_part = isinstance(block, ToolCall)
-        told = self._tell(("response.output_item.added", {"output_index": place, "item": self._added(item)}))
-        if isinstance(block, Text):
-            told += self._open_part(item)
+        if type(block) is Text:
+            item.has_part = True
+            told = self._fill(_TEXT_OPENING, item)
+        else:
+            told = self._tell(("response.output_item.added", {"output_index": place, "item": self._added(item)}))
         text = block.arguments if isinstance(block, ToolCall) else block.text
         return told + (self._grow(Delta(event.index, text)) if text else b"")
 
     def _added(self, item: _Item) -> dict[str, Any]:
-        if isinstance(item.block, Text):
-            return message_item(item.name, "", "in_progress")
-        if isinstance(item.block, Thinking):
+        if not isinstance(item.block, ToolCall):
             return reasoning_item(item.name, "", None)
         empty = msgspec.structs.replace(item.block, arguments="")
         return call_item(item.name, empty, self._flat, "in_progress")
 
-    def _open_part(self, item: _Item) -> bytes:
+    def _open_summary(self, item: _Item) -> bytes:
         item.has_part = True
-        if isinstance(item.block, Text):
-            part = {**item.where, "content_index": 0, "part": text_part("")}
-            return self._tell(("response.content_part.added", part))
         part = {**item.where, "summary_index": 0, "part": summary_part("")}
         return self._tell(("response.reasoning_summary_part.added", part))
 
@@ -184,11 +240,10 @@ class ResponsesWriter:
         item = self._item
         if item is None or not event.text:
             return b""
-        told = b"" if item.has_part else self._open_part(item)
+        told = b"" if item.has_part else self._open_summary(item)
         item.texts.append(event.text)
-        told += item.delta_start + _encode(event.text) + item.delta_end % self._sequence
-        self._sequence += 1
-        return told
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        return b"%b%b%b%b%d}\n\n" % (told, item.delta_start, _encode(event.text), item.delta_rest, sequence)
 
     def _close(self, event: BlockStopped) -> bytes:
         item, self._item = self._item, None
@@ -201,18 +256,15 @@ class ResponsesWriter:
             return self._close_thinking(item, text, event.opaque or item.block.opaque)
         call = msgspec.structs.replace(item.block, arguments=text, opaque=event.opaque or item.block.opaque)
         field = "input" if call.is_custom else "arguments"
-        kind = _delta_kind(call)[0].replace(".delta", ".done")
+        kind = _delta_kind(call).replace(".delta", ".done")
         told = self._tell((kind, {**item.where, field: text}))
         told += self._done(call_item(item.name, call, self._flat))
         return told + b"".join(map(self._tell_whole, signature_items(self._names, len(self._output), call)))
 
     def _close_text(self, item: _Item, text: str) -> bytes:
-        where = {**item.where, "content_index": 0}
-        told = self._tell(
-            ("response.output_text.done", {**where, "text": text, "logprobs": []}),
-            ("response.content_part.done", {**where, "part": text_part(text)}),
-        )
-        return told + self._done(message_item(item.name, text))
+        written = _encode(text)
+        self._output.append(msgspec.Raw(_encode(message_item(item.name, msgspec.Raw(written)))))
+        return self._fill(_TEXT_CLOSING, item, written)
 
     def _close_thinking(self, item: _Item, text: str, opaque: Opaque | None) -> bytes:
         told = b""
@@ -235,10 +287,6 @@ class ResponsesWriter:
         self._output.append(msgspec.Raw(_encode(item)))
         fields = {"output_index": place, "item": item}
         return self._tell(("response.output_item.added", fields), ("response.output_item.done", fields))
-
-    def _finish(self, event: Finished) -> bytes:
-        self._finished = event
-        return b""
 
     def _fail(self, event: Failed) -> bytes:
         return failure_events(
