@@ -90,6 +90,8 @@ class _Writer:
 
     def _user(self, message: Message) -> list[_Object]:
         """Results first: they must follow their calls at once."""
+        if len(message.blocks) == 1 and type(text := message.blocks[0]) is Text:
+            return [{"role": "user", "content": self._prose(text)}] if text.text else []
         results = [block for block in message.blocks if isinstance(block, ToolResult)]
         written = [self._result(result) for result in results]
         parts = [part for result in results for part in self._attachments(result)]

@@ -195,7 +195,7 @@ def ending(stop: Stop) -> dict[str, Any]:
 def write_reply(reply: Reply, envelope: Envelope, usage: Usage) -> bytes:
     """The whole answer for a client."""
     name = own_id(reply.id, envelope.request_id)
-    response = response_object(
+    return response_object(
         echo(envelope),
         id=name,
         model=reply.model or envelope.model or "",
@@ -204,4 +204,3 @@ def write_reply(reply: Reply, envelope: Envelope, usage: Usage) -> bytes:
         usage=usage,
         **ending(reply.stop),
     )
-    return bytes(response)

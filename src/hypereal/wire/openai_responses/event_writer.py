@@ -46,7 +46,7 @@ _Told = tuple[str, dict[str, Any]]
 """A type of event and its fields."""
 
 # Holes in the templates of events: pieces of JSON but for the two numbers.
-_ID, _TEXT = msgspec.Raw(b"%(id)b"), msgspec.Raw(b"%(text)b")
+_ID, _TEXT, _RESPONSE = (msgspec.Raw(hole) for hole in (b"%(id)b", b"%(text)b", b"%(response)b"))
 _PLACE, _NUMBER = msgspec.Raw(b"%(place)d"), msgspec.Raw(b"%(number)d")
 _WHERE = {"item_id": _ID, "output_index": _PLACE}
 _END = b"}\n\n"
@@ -62,6 +62,13 @@ def _templates(*events: _Told) -> tuple[bytes, ...]:
     return tuple(_event(kind, fields, _NUMBER) for kind, fields in events)
 
 
+_BEGINNING = _templates(
+    ("response.created", {"response": _RESPONSE}),
+    ("response.in_progress", {"response": _RESPONSE}),
+)
+_ENDINGS = {
+    status: _templates((f"response.{status}", {"response": _RESPONSE})) for status in ("completed", "incomplete")
+}
 _TEXT_OPENING = _templates(
     ("response.output_item.added", {"output_index": _PLACE, "item": message_item(_ID, "", "in_progress")}),
     ("response.content_part.added", {**_WHERE, "content_index": 0, "part": text_part("")}),
@@ -136,7 +143,7 @@ class ResponsesWriter:
         self._finished = Finished("end")
         self._echo = echo(envelope)
         self._flat = flat_names(envelope)
-        self._begin(Started("", ""))
+        self._begin("", "")
 
     def write(self, event: Event) -> bytes:
         item = self._item
@@ -172,19 +179,15 @@ class ResponsesWriter:
 
     def end(self, usage: Usage, charged: Micro) -> bytes:
         stop = ending(self._finished.stop)
-        return self._tell(
-            (
-                f"response.{stop['status']}",
-                {"response": self._response(output=self._output, usage=usage, **stop)},
-            )
-        )
+        response = self._response(output=self._output, usage=usage, **stop)
+        return self._fill(_ENDINGS[stop["status"]], {b"response": response})
 
-    def _begin(self, started: Started) -> None:
-        self._id = own_id(started.id, self._envelope.request_id)
-        self._model = started.model or self._envelope.model or ""
+    def _begin(self, given_id: str, model: str) -> None:
+        self._id = own_id(given_id, self._envelope.request_id)
+        self._model = model or self._envelope.model or ""
         self._names = ItemNames(self._id)
 
-    def _response(self, **fields: Any) -> msgspec.Raw:
+    def _response(self, **fields: Any) -> bytes:
         return response_object(self._echo, id=self._id, model=self._model, created_at=self._envelope.at, **fields)
 
     def _tell(self, *events: _Told) -> bytes:
@@ -194,9 +197,8 @@ class ResponsesWriter:
             self._sequence += 1
         return b"".join(told)
 
-    def _fill(self, templates: tuple[bytes, ...], item: _Item, text: bytes = b"") -> bytes:
-        """Tell the events of an item by their templates; `text` is JSON."""
-        holes = {**item.holes, b"text": text}
+    def _fill(self, templates: tuple[bytes, ...], holes: dict[bytes, Any]) -> bytes:
+        """Tell events by their templates, with what belongs into all their holes but the number."""
         told = []
         for template in templates:
             holes[b"number"] = self._sequence
@@ -205,11 +207,8 @@ class ResponsesWriter:
         return b"".join(told)
 
     def _start(self, event: Started) -> bytes:
-        self._begin(event)
-        response = self._response()
-        return self._tell(
-            ("response.created", {"response": response}), ("response.in_progress", {"response": response})
-        )
+        self._begin(event.id, event.model)
+        return self._fill(_BEGINNING, {b"response": self._response()})
 
     def _open(self, event: BlockStarted) -> bytes:
         block, place = event.block, len(self._output)
@@ -219,7 +218,7 @@ class ResponsesWriter:
         item = self._item = _Item(event.index, place, self._names.name(prefix, place), block)
         if type(block) is Text:
             item.has_part = True
-            told = self._fill(_TEXT_OPENING, item)
+            told = self._fill(_TEXT_OPENING, item.holes)
         else:
             told = self._tell(("response.output_item.added", {"output_index": place, "item": self._added(item)}))
         text = block.arguments if isinstance(block, ToolCall) else block.text
@@ -264,7 +263,7 @@ class ResponsesWriter:
     def _close_text(self, item: _Item, text: str) -> bytes:
         written = _encode(text)
         self._output.append(msgspec.Raw(_encode(message_item(item.name, msgspec.Raw(written)))))
-        return self._fill(_TEXT_CLOSING, item, written)
+        return self._fill(_TEXT_CLOSING, {**item.holes, b"text": written})
 
     def _close_thinking(self, item: _Item, text: str, opaque: Opaque | None) -> bytes:
         told = b""

@@ -38,7 +38,7 @@ def failure_events(
     failed = response_object(
         echo(envelope), id=id, model=model, created_at=envelope.at, status="failed", output=output, error=said
     )
-    closing = {"type": "response.failed", "response": failed, "sequence_number": sequence + 1}
+    closing = {"type": "response.failed", "response": msgspec.Raw(failed), "sequence_number": sequence + 1}
     return typed_event("error", msgspec.json.encode({**event, "sequence_number": sequence})) + typed_event(
         "response.failed", msgspec.json.encode(closing)
     )

@@ -21,7 +21,7 @@ from hypereal.wire.conversation import (
     ToolCall,
     ToolResult,
 )
-from hypereal.wire.fields import NULL, Fields, read_flag, read_integer, read_number, read_text
+from hypereal.wire.fields import Fields, read_flag, read_integer, read_number, read_text
 from hypereal.wire.openai_responses.history import UNREADABLE, WENT_ON_FROM, input_items
 from hypereal.wire.openai_responses.items import (
     NAME,
@@ -77,11 +77,13 @@ _SILENT = frozenset(
         WENT_ON_FROM,
     }
 )
+_KNOWN = _HANDLED | _SILENT
 _DEFAULTS = {"truncation": b'"disabled"', "background": b"false", "top_logprobs": b"0"}
 """What some fields say when they say nothing."""
 _USER_KINDS = frozenset({"mcp_approval_response", "program_output"})
 _SYSTEM_ROLES = ("developer", "system")
 _MAX_PENALTY = 2.0
+_QUOTE = b'"'[0]
 
 
 class _Reasoning(msgspec.Struct, gc=False):
@@ -135,6 +137,10 @@ class _Turns:
             self._add_results([Foreign(origin=NAME, kind=kind, raw=bytes(raw))])
         else:
             self._say(said_blocks(kind, raw))
+
+    def ask(self, text: str) -> None:
+        """A turn of the user's in plain text."""
+        self._begin("user", [Text(text)])
 
     def _add_message(self, raw: msgspec.Raw) -> None:
         message = decode_message(raw)
@@ -213,6 +219,10 @@ class _Turns:
 
 def _read_turns(fields: Fields) -> _Turns:
     turns = _Turns()
+    raw = fields.get("input")
+    if raw is not None and memoryview(raw)[0] == _QUOTE:
+        turns.ask(read_text(fields, "input") or "")
+        return turns
     items = input_items(fields)
     if not items:
         raise InvalidRequest("input is required", param="input")
@@ -228,8 +238,10 @@ def _read_turns(fields: Fields) -> _Turns:
 
 
 def _read_reasoning(fields: Fields) -> Reasoning | None:
+    if "reasoning" not in fields:
+        return None
     try:
-        given = _decode_thinking(fields.get("reasoning", NULL))
+        given = _decode_thinking(fields["reasoning"])
     except UNREADABLE as exc:
         raise InvalidRequest(f"reasoning could not be read: {exc}", param="reasoning") from exc
     if given is None:
@@ -245,8 +257,10 @@ def _read_reasoning(fields: Fields) -> Reasoning | None:
 
 def _read_output(fields: Fields) -> tuple[OutputFormat | None, str | None]:
     """The format of the output and its verbosity."""
+    if "text" not in fields:
+        return None, None
     try:
-        given = _decode_text(fields.get("text", NULL)) or _Text()
+        given = _decode_text(fields["text"]) or _Text()
     except UNREADABLE as exc:
         raise InvalidRequest(f"text could not be read: {exc}", param="text") from exc
     asked = given.format or _Format()
@@ -259,7 +273,7 @@ def _read_output(fields: Fields) -> tuple[OutputFormat | None, str | None]:
 def _unsaid(fields: Fields) -> set[str]:
     """The fields that have no place in a conversation, but for those that say nothing."""
     return {
-        name for name in fields.keys() - _HANDLED - _SILENT if bytes(fields[name]) not in (b"null", _DEFAULTS.get(name))
+        name for name, raw in fields.items() if name not in _KNOWN and bytes(raw) not in (b"null", _DEFAULTS.get(name))
     }
 
 

@@ -102,7 +102,7 @@ def response_object(
     usage: Usage | None = None,
     incomplete: str | None = None,
     error: dict[str, Any] | None = None,
-) -> msgspec.Raw:
+) -> bytes:
     """A response object in JSON; `incomplete` is the reason of an answer that was cut short."""
     told = {
         "id": id,
@@ -116,7 +116,7 @@ def response_object(
         "output": output or [],
         "usage": render_usage(usage) if usage is not None else None,
     }
-    return msgspec.Raw(msgspec.json.encode(told)[:-1] + b"," + echoed)
+    return b"%b,%b" % (msgspec.json.encode(told)[:-1], echoed)
 
 
 def error_object(message: str, error: HyperealError | None = None) -> dict[str, Any]:
