@@ -157,7 +157,7 @@ class TranslatedStream:
         self._custom = CustomCalls(custom) if custom else None
         self._is_plain = not custom and not client.rewrites_events
         repeats = reader.repeats if self._is_plain else None
-        self.edit_run = partial(self._edit_run, repeats) if repeats is not None else None
+        self.edit_run = partial(_edit_run, repeats, writer) if repeats is not None else None
         self.has_failed = False
         self._finished = False
         self.terminal = upstream.terminal
@@ -177,10 +177,6 @@ class TranslatedStream:
         if len(told) == 1 and self._is_plain and type(told[0]) is Delta:
             return self._writer.write(told[0])
         return self._shown(self._write(told))
-
-    def _edit_run(self, repeats: Repeats, payload: bytes, start: int) -> tuple[bytes, int]:
-        texts, end = repeats.read_run(payload, start)
-        return self._writer.write_texts(repeats.index, texts) if any(texts) else b"", end
 
     def _read(self, event: bytes) -> list[Event]:
         try:
@@ -215,6 +211,11 @@ class TranslatedStream:
         if not events or not self._client.rewrites_events:
             return events
         return b"".join(self._client.edit(event) for event in _whole_events(events))
+
+
+def _edit_run(repeats: Repeats, writer: EventWriter, payload: bytes, start: int) -> tuple[bytes, int]:
+    texts, end = repeats.read_run(payload, start)
+    return writer.write_texts(repeats.index, texts) if any(texts) else b"", end
 
 
 def _whole_events(payload: bytes) -> list[bytes]:

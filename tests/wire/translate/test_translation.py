@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -88,6 +89,32 @@ def in_words(*blocks: Text | Thinking) -> list[Event]:
     for index, block in enumerate(blocks):
         told += [BlockStarted(index, block), *(Delta(index, word) for word in words), BlockStopped(index)]
     return [*told, Finished("end")]
+
+
+@EACH_PAIR
+def test_a_request_leaves_nothing_to_the_garbage_collector(client: str, upstream: str) -> None:
+    """What is in a cycle keeps its request's body until a collection, which then stops every stream for a while."""
+    pair = translation(client, upstream)
+    events = upstream_events(upstream)
+    body = CODECS[upstream].write_reply(REPLY, envelope_of(upstream), USAGE)
+    asked = msgspec.structs.replace(ASKED, tools=(PATCH,))
+
+    def serve() -> None:
+        envelope = envelope_of(client, asked)
+        pair.build(envelope, "m", drop=frozenset(), rename=())
+        edited_at_once(pair.stream(envelope), b"".join(events[:-1]))
+        run(pair.stream(envelope), events)
+        pair.read_answer(body)
+        pair.render_answer(envelope, body, USAGE, ZERO)
+
+    serve()
+    gc.collect()
+    gc.disable()
+    try:
+        serve()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @EACH_PAIR

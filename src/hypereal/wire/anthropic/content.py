@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -92,17 +92,6 @@ class ContentReader:
 
     def __init__(self, dropped: Dropped) -> None:
         self.dropped = dropped
-        self._readers: dict[str, Callable[[msgspec.Raw], list[Block]]] = {
-            "text": self._text,
-            "image": self._image,
-            "document": self._document,
-            "search_result": self._search_result,
-            "tool_use": self._tool_use,
-            "tool_result": self._tool_result,
-            "tool_reference": self._tool_reference,
-            "thinking": self._thinking,
-            "redacted_thinking": self._redacted,
-        }
 
     def read(self, raw: msgspec.Raw) -> list[Block]:
         """A message's content: a string or blocks."""
@@ -115,7 +104,7 @@ class ContentReader:
     def _block(self, raw: msgspec.Raw) -> list[Block]:
         kind = _decode_typed(raw).type
         read = self._readers.get(kind)
-        return read(raw) if read is not None else [Foreign(origin=ORIGIN, kind=kind, raw=bytes(raw))]
+        return read(self, raw) if read is not None else [Foreign(origin=ORIGIN, kind=kind, raw=bytes(raw))]
 
     def _text(self, raw: msgspec.Raw) -> list[Block]:
         block = _decode_text(raw)
@@ -196,3 +185,15 @@ class ContentReader:
 
     def _redacted(self, raw: msgspec.Raw) -> list[Block]:
         return [read_redacted(_decode_redacted(raw).data)]
+
+    _readers: ClassVar[Mapping[str, Callable[[ContentReader, msgspec.Raw], list[Block]]]] = {
+        "text": _text,
+        "image": _image,
+        "document": _document,
+        "search_result": _search_result,
+        "tool_use": _tool_use,
+        "tool_result": _tool_result,
+        "tool_reference": _tool_reference,
+        "thinking": _thinking,
+        "redacted_thinking": _redacted,
+    }

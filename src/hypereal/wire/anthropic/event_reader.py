@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -100,14 +101,6 @@ class MessagesEventReader:
         self._has_stop = False
         self._is_over = False
         self.repeats = Repeats()
-        self._readers = {
-            "message_start": self._start,
-            "content_block_start": self._start_block,
-            "content_block_stop": self._stop_block,
-            "message_delta": self._note_end,
-            "message_stop": self._finish,
-            "error": self._fail,
-        }
 
     def read(self, event: bytes) -> list[Event]:
         told = self.repeats.read(event)
@@ -126,7 +119,7 @@ class MessagesEventReader:
             if read.type == "content_block_delta":
                 return self._delta(read.index, read.delta or _NO_DELTA)
             reader = self._readers.get(read.type)
-            return reader(read) if reader is not None else []
+            return reader(self, read) if reader is not None else []
         except (*UNREADABLE, UnicodeDecodeError) as exc:
             raise Garbage(str(exc)) from exc
 
@@ -208,3 +201,12 @@ class MessagesEventReader:
         self._is_over = True
         self.repeats.forget()
         return [Failed(error_text(read.error))]
+
+    _readers: ClassVar[Mapping[str, Callable[[MessagesEventReader, _Event], list[Event]]]] = {
+        "message_start": _start,
+        "content_block_start": _start_block,
+        "content_block_stop": _stop_block,
+        "message_delta": _note_end,
+        "message_stop": _finish,
+        "error": _fail,
+    }

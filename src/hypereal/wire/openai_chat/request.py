@@ -7,7 +7,7 @@ Consecutive tool results, and a user message after them, are one canonical user 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -112,13 +112,6 @@ class _Messages:
         self._calls = 0
         self._named_calls: dict[str, str] = {}
         self._custom_calls: set[str] = set()
-        self._readers: dict[str, Callable[[dict[str, Any], str], None]] = {
-            "user": self._read_user,
-            "assistant": self._read_assistant,
-            "tool": self._read_tool,
-            "function": self._read_function,
-            **dict.fromkeys(_SYSTEM, self._read_system),
-        }
         self._count = 0
 
     def read(self, message: Any) -> None:
@@ -133,7 +126,7 @@ class _Messages:
             raise InvalidRequest(f"{place}.role must be one of {roles}", param="messages")
         if message.get("name") and role in ("user", "assistant"):
             self._drop("name")
-        reader(message, place)
+        reader(self, message, place)
 
     def _drop(self, name: str) -> None:
         self.dropped.append(name)
@@ -207,6 +200,14 @@ class _Messages:
         if not isinstance(content, list):
             raise InvalidRequest(f"{place}.content must be a string or an array", param="messages")
         return [block for part in content for block in _read_part(part, place)]
+
+    _readers: ClassVar[Mapping[str, Callable[[_Messages, dict[str, Any], str], None]]] = {
+        "user": _read_user,
+        "assistant": _read_assistant,
+        "tool": _read_tool,
+        "function": _read_function,
+        **dict.fromkeys(_SYSTEM, _read_system),
+    }
 
 
 def _read_part(part: Any, place: str) -> list[Block]:

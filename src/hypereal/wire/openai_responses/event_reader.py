@@ -6,8 +6,8 @@ the one that is done, deltas that never came from the whole text, and a stream o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -93,26 +93,6 @@ class ResponsesReader:
         self._has_ended = False
         self._calls = False
         self._refuses = False
-        self._readers: dict[str, Callable[[_Event], Iterator[Event]]] = {
-            "response.created": self._start,
-            "response.in_progress": self._start,
-            "response.queued": self._start,
-            "response.output_item.added": self._add_item,
-            "response.output_text.delta": self._grow_text,
-            "response.refusal.delta": self._grow_text,
-            "response.reasoning_summary_text.delta": self._grow_thinking,
-            "response.reasoning_text.delta": self._grow_thinking,
-            # As the Open Responses specification spells the two.
-            "response.reasoning_summary.delta": self._grow_thinking,
-            "response.reasoning.delta": self._grow_thinking,
-            "response.function_call_arguments.delta": self._grow_call,
-            "response.custom_tool_call_input.delta": self._grow_call,
-            "response.output_item.done": self._finish_item,
-            "response.completed": self._finish,
-            "response.incomplete": self._finish,
-            "response.failed": self._fail,
-            "error": self._fail,
-        }
 
     def read(self, event: bytes) -> list[Event]:
         """Raises `Garbage` for an event that is not of this format."""
@@ -142,7 +122,7 @@ class ResponsesReader:
         try:
             read = _decode(data)
             reader = self._readers.get(read.type)
-            return list(reader(read)) if reader is not None else []
+            return list(reader(self, read)) if reader is not None else []
         except UNREADABLE as exc:
             if data.strip() in (b"", b"[DONE]"):
                 return []
@@ -251,3 +231,24 @@ class ResponsesReader:
         self._has_ended = True
         error = event.error or _response(event).error or {"message": event.message, "code": event.code}
         yield Failed(error_text(error))
+
+    _readers: ClassVar[Mapping[str, Callable[[ResponsesReader, _Event], Iterator[Event]]]] = {
+        "response.created": _start,
+        "response.in_progress": _start,
+        "response.queued": _start,
+        "response.output_item.added": _add_item,
+        "response.output_text.delta": _grow_text,
+        "response.refusal.delta": _grow_text,
+        "response.reasoning_summary_text.delta": _grow_thinking,
+        "response.reasoning_text.delta": _grow_thinking,
+        # As the Open Responses specification spells the two.
+        "response.reasoning_summary.delta": _grow_thinking,
+        "response.reasoning.delta": _grow_thinking,
+        "response.function_call_arguments.delta": _grow_call,
+        "response.custom_tool_call_input.delta": _grow_call,
+        "response.output_item.done": _finish_item,
+        "response.completed": _finish,
+        "response.incomplete": _finish,
+        "response.failed": _fail,
+        "error": _fail,
+    }
