@@ -14,7 +14,9 @@ from hypereal.gateway.routes import Route, Routes
 from hypereal.kit.upstream import UpstreamClient
 from hypereal.providers.base import Address, Failure, FailureKind, Headers, Prepared
 from hypereal.wire import DIALECTS
+from hypereal.wire.anthropic.thinking import render_signature
 from hypereal.wire.base import Context, Envelope, Kind
+from hypereal.wire.conversation import Opaque
 from tests.gateway.test_plan import PlainAdapter, model
 from tests.wire.asking import endpoint_of
 
@@ -154,6 +156,17 @@ def test_breakpoints_do_not_stay_in_the_request_for_the_next_target() -> None:
     sent(route_of(claude(UP, min_cache_tokens=1024), "anthropic"), envelope)
     assert envelope.body == before
     assert "cache_control" not in json.dumps(sent(route_of(claude(CHAT_ONLY), "anthropic"), envelope)[2])
+
+
+def test_what_is_left_out_is_named_where_breakpoints_are_set_too() -> None:
+    """Thinking of another format's model is under seal, and no signature to Claude."""
+    foreign = {"type": "thinking", "thinking": "Hm.", "signature": render_signature(Opaque("gemini", "token"))}
+    said = [*SAID, {"role": "assistant", "content": [foreign, {"type": "text", "text": "Hello"}]}, *SAID]
+    for system in ("short", LONG):
+        envelope = asked("/v1/messages", system=system, messages=said)
+        body = sent(route_of(claude(UP, min_cache_tokens=1024), "anthropic"), envelope)[2]
+        assert "thinking" not in json.dumps(body)
+        assert envelope.dropped == ("thinking",)
 
 
 def test_a_translated_request_gets_breakpoints_too() -> None:

@@ -78,9 +78,12 @@ class Route:
             marked = insert_breakpoints(fields, min_tokens=self.caches_from) if isinstance(fields, dict) else None
             return msgspec.json.encode(marked) if marked is not None else body
         marked = insert_breakpoints(envelope.fields, min_tokens=self.caches_from)
-        if marked is not None:
-            envelope = msgspec.structs.replace(envelope, fields=marked, body=msgspec.json.encode(marked))
-        return self._built(envelope)
+        if marked is None:
+            return self._built(envelope)
+        with_breakpoints = msgspec.structs.replace(envelope, fields=marked, body=msgspec.json.encode(marked))
+        body = self._built(with_breakpoints)
+        envelope.dropped = with_breakpoints.dropped
+        return body
 
     def fold(self, envelope: Envelope, body: bytes) -> tuple[bytes, Answer]:
         """A stream that came where one object was asked for, as that object; raises `Garbage`."""

@@ -124,7 +124,8 @@ class Envelope(msgspec.Struct, kw_only=True):
     off aloud. `input_estimate` counts tokens generously (it sizes the hold; the charge comes from the upstream).
     `headers` go to an upstream of the same format. `session` tells the requests of one session from those of others;
     they are best served by the upstream that holds their cache. `request_id` and `at` (seconds since the epoch) are
-    for answers that must name themselves and their time. `dropped` names what the last body that was built left out.
+    for answers that must name themselves and their time. `dropped` names what the last body that was built left out,
+    `custom_tools` the tools in it that the client declared as custom ones.
     `as_array` says that a stream is wanted as one JSON array of chunks, which Gemini's clients get unless they ask for
     events.
     """
@@ -144,6 +145,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     request_id: str = ""
     at: int = 0
     dropped: tuple[str, ...] = ()
+    custom_tools: frozenset[str] = frozenset()
     as_array: bool = False
 
 

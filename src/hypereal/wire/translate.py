@@ -33,9 +33,6 @@ from hypereal.wire.events import Delta, Event, Failed, Finished, fold, unfold
 from hypereal.wire.repeats import Repeats
 
 BROKEN = "The provider broke off; the answer is incomplete"
-_CUSTOM_IN_JSON = b'"custom"'
-"""What every request contains that offers a custom tool, in the formats that have them."""
-
 _replace = msgspec.structs.replace
 _encode = msgspec.json.encode
 
@@ -74,14 +71,16 @@ class Translation:
         return self.client.parse(endpoint, body, context)
 
     def build(self, envelope: Envelope, model: str, *, drop: frozenset[str], rename: Renames) -> bytes:
-        """The body for the upstream; `envelope.dropped` then names what it does not say.
+        """The body for the upstream; `envelope` then names what it does not say, and the custom tools for `stream` and
+        `render_answer`.
 
         `drop` and `rename` are fields of the upstream's format. Raises `InvalidRequest` for what the client's dialect
         let pass and translation must understand.
         """
         conversation = self.client_codec.read_request(envelope.fields)
         conversation.stream = envelope.stream
-        if not self.takes_custom_tools and custom_names(conversation):
+        envelope.custom_tools = custom_names(conversation)
+        if envelope.custom_tools and not self.takes_custom_tools:
             conversation = as_functions(conversation)
         written = self.upstream_codec.write_request(conversation, self._aim(model))
         fields = written.fields
@@ -109,7 +108,7 @@ class Translation:
         return answer
 
     def render_answer(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
-        reply = restore(self.upstream_codec.read_reply(body), self._custom_names(envelope))
+        reply = restore(self.upstream_codec.read_reply(body), envelope.custom_tools)
         written = self.client_codec.write_reply(reply, envelope, usage)
         return self.client.render_answer(envelope, written, usage, charged)
 
@@ -120,13 +119,8 @@ class Translation:
             upstream=self.upstream.stream(envelope),
             reader=self.upstream_codec.reader(),
             writer=self.client_codec.writer(envelope),
-            custom=self._custom_names(envelope),
+            custom=envelope.custom_tools,
         )
-
-    def _custom_names(self, envelope: Envelope) -> frozenset[str]:
-        if _CUSTOM_IN_JSON not in envelope.body:
-            return frozenset()
-        return custom_names(self.client_codec.read_request(envelope.fields))
 
 
 class TranslatedStream:
