@@ -225,7 +225,7 @@ class _Connection:
                 usage=Usage() if status == "completed" else None,
             )
             kind = "response.completed" if status == "completed" else "response.created"
-            await self._tell({"type": kind, "response": response, "sequence_number": sequence})
+            await self._tell({"type": kind, "response": msgspec.Raw(response), "sequence_number": sequence})
 
     def _remember(self, fields: BodyFields | HyperealError, last: bytes) -> None:
         if not isinstance(fields, dict) or not any(marker in last[:64] for marker in _TERMINAL):
