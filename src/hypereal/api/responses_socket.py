@@ -21,7 +21,7 @@ from hypereal.gateway.downstream import LAST_CHUNK, Fields
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.sse import event_data, split_events
 from hypereal.wire import DIALECTS
-from hypereal.wire.base import Endpoint, Envelope, Family, Garbage, Usage
+from hypereal.wire.base import Context, Endpoint, Envelope, Family, Garbage, Usage
 from hypereal.wire.families import render
 from hypereal.wire.fields import Fields as BodyFields
 from hypereal.wire.fields import read_fields, read_text
@@ -108,7 +108,7 @@ class ResponsesSocket:
         await _Connection(self, scope, send, endpoint=endpoint, secret=secret).run(receive)
 
     async def answer(
-        self, scope: Message, downstream: SocketDownstream, body: bytes, *, endpoint: Endpoint, secret: bytes | None
+        self, downstream: SocketDownstream, body: bytes, context: Context, *, endpoint: Endpoint, secret: bytes | None
     ) -> None:
         """Answer one request of a connection."""
         try:
@@ -118,7 +118,7 @@ class ResponsesSocket:
                 body=body,
                 request_id=self.new_id(),
                 downstream=downstream,
-                context=read_context(endpoint, None, b"", scope["headers"]),
+                context=context,
             )
         finally:
             downstream.close_stream()
@@ -131,7 +131,7 @@ class _Connection:
         self, socket: ResponsesSocket, scope: Message, send: Send, *, endpoint: Endpoint, secret: bytes | None
     ) -> None:
         self._socket = socket
-        self._scope = scope
+        self._context = read_context(endpoint, None, b"", scope["headers"])
         self._send = send
         self._endpoint = endpoint
         self._secret = secret
@@ -170,16 +170,16 @@ class _Connection:
 
     async def _handle(self, text: str) -> None:
         try:
-            body, generates = self._read(text)
+            body, context, generates = self._read(text)
             if not generates:
-                await self._announce(body)
+                await self._announce(body, context)
                 return
         except HyperealError as problem:
             await self._refuse(problem)
             return
         downstream = self._current = SocketDownstream()
         answering = asyncio.create_task(
-            self._socket.answer(self._scope, downstream, body, endpoint=self._endpoint, secret=self._secret)
+            self._socket.answer(downstream, body, context, endpoint=self._endpoint, secret=self._secret)
         )
         try:
             await downstream.deliver(self._send)
@@ -189,8 +189,8 @@ class _Connection:
         self._current = None
         self._remember(read_fields(body), downstream.last)
 
-    def _read(self, text: str) -> tuple[bytes, bool]:
-        """The body that a message stands for, and whether anything is to be generated."""
+    def _read(self, text: str) -> tuple[bytes, Context, bool]:
+        """The body and the context that a message stands for, and whether anything is to be generated."""
         limit = self._socket.body_limit_bytes
         if len(text) > limit:
             raise PayloadTooLarge(f"The message is larger than {limit} bytes")
@@ -203,13 +203,18 @@ class _Connection:
         generates = bytes(fields.get("generate", b"true")) != b"false"
         whole = {name: raw for name, raw in fields.items() if name not in _NOT_IN_A_BODY}
         whole["stream"] = msgspec.Raw(b"true")
-        turn = self._turns.get(read_text(fields, "previous_response_id") or "")
-        return expand(whole, *turn) if turn is not None else _encode(whole), generates
+        previous = read_text(fields, "previous_response_id")
+        turn = self._turns.get(previous or "")
+        if turn is None:
+            return _encode(whole), self._context, generates
+        return expand(whole, *turn), msgspec.structs.replace(self._context, went_on_from=previous), generates
 
-    async def _announce(self, body: bytes) -> None:
+    async def _announce(self, body: bytes, context: Context) -> None:
         """Answer a request that generates nothing, so that the next one can go on from it."""
-        whole = await self._socket.written_out(self._secret, body)
-        envelope = DIALECTS[self._endpoint.dialect].parse(self._endpoint, whole) if isinstance(whole, bytes) else whole
+        written = await self._socket.written_out(self._secret, body, context)
+        if isinstance(written, HyperealError):
+            raise written
+        envelope = DIALECTS[self._endpoint.dialect].parse(self._endpoint, *written)
         if not isinstance(envelope, Envelope):
             raise envelope
         envelope.at = int(time.time())

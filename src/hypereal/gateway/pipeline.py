@@ -103,11 +103,11 @@ class Pipeline:
                     return
                 principal = verdict
             if endpoint.goes_on and NAMED in body:
-                whole = await self._write_out(principal, body)
-                if isinstance(whole, HyperealError):
-                    _refuse(downstream, endpoint, whole, request_id)
+                written = await self._write_out(principal, body, context)
+                if isinstance(written, HyperealError):
+                    _refuse(downstream, endpoint, written, request_id)
                     return
-                body = whole
+                body, context = written
             call = Call(
                 endpoint=endpoint,
                 request_id=request_id,
@@ -138,12 +138,14 @@ class Pipeline:
         verdict = await self._verify(secret)
         return None if isinstance(verdict, Principal) else verdict
 
-    async def written_out(self, secret: bytes | None, body: bytes) -> bytes | HyperealError:
-        """A body with the stored response in it that it goes on from, for a request that is not served yet."""
+    async def written_out(
+        self, secret: bytes | None, body: bytes, context: Context
+    ) -> tuple[bytes, Context] | HyperealError:
+        """A request with the stored response in it that it goes on from, for one that is not served yet."""
         verdict = await self._verify(secret)
         if not isinstance(verdict, Principal):
             return verdict
-        return await self._write_out(verdict, body) if NAMED in body else body
+        return await self._write_out(verdict, body, context) if NAMED in body else (body, context)
 
     async def stop(self) -> None:
         """Turn away new requests and wait for those under way."""
@@ -158,10 +160,12 @@ class Pipeline:
         await in_task()
         return await self._verifier.verify(secret)
 
-    async def _write_out(self, principal: Principal, body: bytes) -> bytes | HyperealError:
-        """The body with the stored response in it that it goes on from."""
+    async def _write_out(
+        self, principal: Principal, body: bytes, context: Context
+    ) -> tuple[bytes, Context] | HyperealError:
+        """The request with the stored response in it that it goes on from."""
         await in_task()
-        return await self._resumption.write_out(principal.account_id, body)
+        return await self._resumption.write_out(principal.account_id, body, context)
 
     def _admit(self, call: Call, body: bytes, context: Context) -> HyperealError | None:
         """Plan the request, let it through its windows, and hold its credits if memory can; or say why not."""

@@ -11,7 +11,7 @@ import structlog
 
 from hypereal.errors import HyperealError, InvalidRequest, PreviousResponseNotFound
 from hypereal.history import History, Kept
-from hypereal.wire.base import Envelope, Garbage
+from hypereal.wire.base import Context, Envelope, Garbage
 from hypereal.wire.fields import read_fields, read_text
 from hypereal.wire.openai_responses.history import expand, input_items, output_items, response_id, whole_answer
 
@@ -27,21 +27,22 @@ class Resumption:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    async def write_out(self, account_id: str, body: bytes) -> bytes | HyperealError:
-        """The body with everything in it that it goes on from."""
+    async def write_out(self, account_id: str, body: bytes, context: Context) -> tuple[bytes, Context] | HyperealError:
+        """The body with everything in it that it goes on from, and the context that says from what."""
         fields = read_fields(body)
         if not isinstance(fields, dict):
             return fields
         try:
             previous = read_text(fields, "previous_response_id")
             if previous is None:
-                return body
+                return body, context
             kept = await self._history.find(account_id, previous)
             if kept is None:
                 return PreviousResponseNotFound(
                     f"Previous response with id '{previous[:100]}' not found", param="previous_response_id"
                 )
-            return expand(fields, _decode_items(kept.input), output_items(kept.answer))
+            whole = expand(fields, _decode_items(kept.input), output_items(kept.answer))
+            return whole, msgspec.structs.replace(context, went_on_from=previous)
         except InvalidRequest as problem:
             return problem
 

@@ -64,11 +64,15 @@ class Endpoint:
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request says outside its body: the model in its path, its query, the headers its endpoint asks for."""
+    """What a request says outside its body: the model in its path, its query, the headers its endpoint asks for.
+
+    `went_on_from` is the response that a request goes on from, once all that led to it has been written into the body.
+    """
 
     model: str | None = None
     query: bytes = b""
     headers: Mapping[bytes, bytes] = {}
+    went_on_from: str | None = None
 
 
 BARE = Context()
@@ -124,8 +128,8 @@ class Envelope(msgspec.Struct, kw_only=True):
     off aloud. `input_estimate` counts tokens generously (it sizes the hold; the charge comes from the upstream).
     `headers` go to an upstream of the same format. `session` tells the requests of one session from those of others;
     they are best served by the upstream that holds their cache. `request_id` and `at` (seconds since the epoch) are
-    for answers that must name themselves and their time. `dropped` names what the last body that was built left out,
-    `custom_tools` the tools in it that the client declared as custom ones.
+    for answers that must name themselves and their time; `went_on_from` is that of the `Context`. `dropped` names what
+    the last body that was built left out, `custom_tools` the tools in it that the client declared as custom ones.
     `as_array` says that a stream is wanted as one JSON array of chunks, which Gemini's clients get unless they ask for
     events.
     """
@@ -144,6 +148,7 @@ class Envelope(msgspec.Struct, kw_only=True):
     session: str | None = None
     request_id: str = ""
     at: int = 0
+    went_on_from: str | None = None
     dropped: tuple[str, ...] = ()
     custom_tools: frozenset[str] = frozenset()
     as_array: bool = False

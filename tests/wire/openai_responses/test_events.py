@@ -235,26 +235,28 @@ def kinds(events: list[dict[str, Any]]) -> list[str]:
     return [each["type"].removeprefix("response.") for each in events]
 
 
+TOKEN = Opaque("anthropic", "signature")
+EVERY_KIND: tuple[Event, ...] = (
+    Started("abc", "up"),
+    BlockStarted(0, Thinking()),
+    Delta(0, "h"),
+    Delta(0, "m"),
+    BlockStopped(0, TOKEN),
+    BlockStarted(1, Text("")),
+    Delta(1, "Hi"),
+    BlockStopped(1),
+    BlockStarted(2, ToolCall(id="c", name="f", arguments="")),
+    Delta(2, "{}"),
+    BlockStopped(2),
+    BlockStarted(3, ToolCall(id="d", name="patch", arguments="", is_custom=True)),
+    Delta(3, "x"),
+    BlockStopped(3),
+    Finished("tool_calls"),
+)
+
+
 def test_a_client_is_told_every_event_of_the_grammar() -> None:
-    token = Opaque("anthropic", "signature")
-    events = told(
-        Started("abc", "up"),
-        BlockStarted(0, Thinking()),
-        Delta(0, "h"),
-        Delta(0, "m"),
-        BlockStopped(0, token),
-        BlockStarted(1, Text("")),
-        Delta(1, "Hi"),
-        BlockStopped(1),
-        BlockStarted(2, ToolCall(id="c", name="f", arguments="")),
-        Delta(2, "{}"),
-        BlockStopped(2),
-        BlockStarted(3, ToolCall(id="d", name="patch", arguments="", is_custom=True)),
-        Delta(3, "x"),
-        BlockStopped(3),
-        Finished("tool_calls"),
-    )
-    assert kinds(events) == [
+    assert kinds(told(*EVERY_KIND)) == [
         "created",
         "in_progress",
         "output_item.added",
@@ -280,14 +282,30 @@ def test_a_client_is_told_every_event_of_the_grammar() -> None:
         "output_item.done",
         "completed",
     ]
+
+
+def test_events_are_numbered_and_name_the_item_that_they_are_of() -> None:
+    events = told(*EVERY_KIND)
+    output = events[-1]["response"]["output"]
     assert [each["sequence_number"] for each in events] == list(range(len(events)))
+    assert [item["id"] for item in output] == ["rs_abc_0", "msg_abc_1", "fc_abc_2", "ctc_abc_3"]
+    assert [each["item"] for each in events if each["type"] == "response.output_item.done"] == output
+    for each in events[2:-1]:
+        assert each.get("item_id", each.get("item", {}).get("id")) == output[each["output_index"]]["id"]
+
+
+def test_a_stream_begins_and_ends_with_the_response() -> None:
+    events = told(*EVERY_KIND)
     first, last = events[0]["response"], events[-1]["response"]
     assert (first["id"], first["status"], first["output"], first["usage"]) == ("resp_abc", "in_progress", [], None)
+    assert events[1]["response"] == first
     assert (last["id"], last["status"], last["usage"]) == ("resp_abc", "completed", COUNTED)
-    assert last["output"] == [each["item"] for each in events if each["type"] == "response.output_item.done"]
-    assert [item["id"] for item in last["output"]] == ["rs_abc_0", "msg_abc_1", "fc_abc_2", "ctc_abc_3"]
-    assert last["output"][0]["encrypted_content"] == seal(token, NAME)
-    assert events[11] == {
+    assert last["output"][0]["encrypted_content"] == seal(TOKEN, NAME)
+
+
+def test_a_delta_has_all_that_the_specification_requires() -> None:
+    (delta,) = [each for each in told(*EVERY_KIND) if each["type"] == "response.output_text.delta"]
+    assert delta == {
         "type": "response.output_text.delta",
         "item_id": "msg_abc_1",
         "output_index": 1,
@@ -296,8 +314,25 @@ def test_a_client_is_told_every_event_of_the_grammar() -> None:
         "logprobs": [],
         "sequence_number": 11,
     }
-    for each in events[2:-1]:
-        assert each.get("item_id", each.get("item", {}).get("id")) == last["output"][each["output_index"]]["id"]
+
+
+def test_an_upstreams_own_id_may_hold_anything() -> None:
+    odd = '50% "off" \\ %(id)b é'
+    texts = [b"Hi", b"", b" there"]
+    writer = CODEC.writer(accepted(stream=True))
+    begun: list[Event] = [Started(odd, "m"), BlockStarted(0, Text("")), Delta(0, "Oh. ")]
+    told_at_once = b"".join(map(writer.write, begun)) + writer.write_texts(0, texts)
+    events = events_in(told_at_once + writer.write(BlockStopped(0)) + writer.end(USAGE, Micro(0)))
+    assert {each["item_id"] for each in events if "item_id" in each} == {f"msg_{odd}_0"}
+    assert [each["delta"] for each in events if "delta" in each] == ["Oh. ", "Hi", " there"]
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "Oh. Hi there"
+
+
+def test_the_numbers_of_a_long_stream_go_on() -> None:
+    writer = CODEC.writer(accepted(stream=True))
+    begun: list[Event] = [Started("a", "m"), BlockStarted(0, Text(""))]
+    shown = b"".join(map(writer.write, begun)) + b"".join(writer.write_texts(0, [b"word"] * 300) for _ in range(4))
+    assert [each["sequence_number"] for each in events_in(shown)] == list(range(4 + 1200))
 
 
 def test_a_block_that_begins_with_text_grows_by_it() -> None:

@@ -13,7 +13,6 @@ from hypereal.kit.money import ZERO
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.conversation import Opaque
 from hypereal.wire.opaque import seal
-from hypereal.wire.openai_responses.history import expand
 from hypereal.wire.openai_responses.native import COUNTED as COUNTED_FIELDS
 from hypereal.wire.openai_responses.native_stream import ResponsesStream
 from hypereal.wire.openai_responses.response import echo
@@ -277,8 +276,7 @@ def test_a_refusal_is_a_value() -> None:
 
 
 def test_what_an_answer_goes_on_from_is_said_in_it_whoever_answers() -> None:
-    envelope = accepted(input="third", previous_response_id="resp_1", stream=True)
-    whole = accepted(**json.loads(expand(envelope.fields, [], [])))
+    whole = msgspec.structs.replace(accepted(input="third", stream=True), went_on_from="resp_1")
     upstream = b'{"id":"resp_2","previous_response_id": null,"output":[]}'
     assert json.loads(DIALECT.render_answer(whole, upstream, Usage(), ZERO))["previous_response_id"] == "resp_1"
     stream = DIALECT.stream(whole)

@@ -20,7 +20,6 @@ from hypereal.wire.openai_responses.items import CALLS, kind_of
 TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 """The events after which nothing of the answer follows."""
 PREVIOUS = "previous_response_id"
-WENT_ON_FROM = "hypereal_previous_response_id"
 """Under this name a body that was written out still says what it goes on from, for the answer to repeat it."""
 UNREADABLE = (msgspec.DecodeError, RecursionError)
 _OWN_WORDS = CALLS | {"message", "reasoning"}
@@ -97,7 +96,7 @@ def _replayed(output: Iterable[msgspec.Raw]) -> list[msgspec.Raw]:
 def expand(fields: Fields, stored_input: list[msgspec.Raw], stored_output: list[msgspec.Raw]) -> bytes:
     """The body that says everything itself: what was stored of the response that it goes on from, then its own input,
     and no `previous_response_id`."""
-    whole = {WENT_ON_FROM if name == PREVIOUS else name: raw for name, raw in fields.items()}
+    whole = {name: raw for name, raw in fields.items() if name != PREVIOUS}
     items = [*stored_input, *_replayed(stored_output), *input_items(fields)]
     return _encode({**whole, "input": items})
 

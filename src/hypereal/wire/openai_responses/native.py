@@ -16,12 +16,12 @@ from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_text
 from hypereal.wire.opaque import SEAL_IN_JSON
-from hypereal.wire.openai_responses.history import PREVIOUS, UNREADABLE, WENT_ON_FROM, input_items, without_sealed
+from hypereal.wire.openai_responses.history import PREVIOUS, UNREADABLE, input_items, without_sealed
 from hypereal.wire.openai_responses.native_stream import ResponsesStream, error_text, item_size, with_previous
 from hypereal.wire.openai_responses.usage import read_usage
 from hypereal.wire.parsing import Parsing
 
-OURS = frozenset({"hypereal", "intent", WENT_ON_FROM})
+OURS = frozenset({"hypereal", "intent"})
 """Fields that speak to this server and never reach an upstream."""
 FORWARDED = (b"openai-beta", b"x-openai-internal-codex-responses-lite", b"x-codex-beta-features")
 """Headers that change what the upstream makes of the body. `originator`, `session-id` and the like only name the
@@ -87,6 +87,7 @@ class ResponsesDialect(Parsing):
             fields=fields,
             intent=read_text(fields, "intent"),
             session=read_text(fields, "prompt_cache_key"),
+            went_on_from=context.went_on_from,
         )
         if not envelope.model and not envelope.intent:
             raise InvalidRequest("Model is required", param="model")
@@ -177,7 +178,7 @@ class ResponsesDialect(Parsing):
         return Answer(usage=usage, output_bytes=size, is_empty=is_empty, is_complete=True)
 
     def render_answer(self, envelope: Envelope, body: bytes, usage: Usage, charged: Micro) -> bytes:
-        return with_previous(body, envelope.fields.get(WENT_ON_FROM))
+        return with_previous(body, envelope.went_on_from)
 
     def stream(self, envelope: Envelope) -> ResponsesStream:
         return ResponsesStream(envelope)

@@ -18,7 +18,7 @@ from hypereal.kit.sse import COMMENT, each_event, event_data, read_data, split_e
 from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Garbage, Usage
 from hypereal.wire.fields import NULL
 from hypereal.wire.openai_responses.failure import failure_events, typed_event
-from hypereal.wire.openai_responses.history import PREVIOUS, TERMINAL, UNREADABLE, WENT_ON_FROM
+from hypereal.wire.openai_responses.history import PREVIOUS, TERMINAL, UNREADABLE
 from hypereal.wire.openai_responses.items import CALLS
 from hypereal.wire.openai_responses.response import own_id
 from hypereal.wire.openai_responses.usage import read_usage, render_usage
@@ -105,10 +105,12 @@ def _usage_in(line: bytes) -> Usage | None:
     return read_usage(response.usage) if response is not None else None
 
 
-def with_previous(data: bytes, previous: msgspec.Raw | None) -> bytes:
+def with_previous(data: bytes, previous: str | None) -> bytes:
     """A response object, or an event with one, that says which response it goes on from: the upstream, which got the
     whole conversation instead, cannot know."""
-    return data if previous is None else _NO_PREVIOUS.sub(lambda found: found[1] + bytes(previous), data, count=1)
+    if previous is None:
+        return data
+    return _NO_PREVIOUS.sub(lambda found: found[1] + _encode(previous), data, count=1)
 
 
 class ResponsesStream:
@@ -124,7 +126,7 @@ class ResponsesStream:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._id = ""
-        self._previous = envelope.fields.get(WENT_ON_FROM)
+        self._previous = envelope.went_on_from
         self.rewrites_events = self._previous is not None
 
     def is_terminal(self, data: bytes) -> bool:

@@ -22,7 +22,7 @@ from hypereal.wire.conversation import (
     ToolResult,
 )
 from hypereal.wire.fields import Fields, read_flag, read_integer, read_number, read_text
-from hypereal.wire.openai_responses.history import UNREADABLE, WENT_ON_FROM, input_items
+from hypereal.wire.openai_responses.history import UNREADABLE, input_items
 from hypereal.wire.openai_responses.items import (
     NAME,
     RESULTS,
@@ -74,7 +74,6 @@ _SILENT = frozenset(
         "prompt_cache_retention",
         "store",
         "stream_options",
-        WENT_ON_FROM,
     }
 )
 _KNOWN = _HANDLED | _SILENT

@@ -13,7 +13,7 @@ import msgspec
 from hypereal.errors import HyperealError
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.fields import NULL, Fields
-from hypereal.wire.openai_responses.history import PREVIOUS, WENT_ON_FROM
+from hypereal.wire.openai_responses.history import PREVIOUS
 from hypereal.wire.openai_responses.usage import render_usage
 
 ID_PREFIX = "resp_"
@@ -86,8 +86,8 @@ def echo(envelope: Envelope) -> bytes:
     given = {name: fields[name] for name in fields.keys() & _ECHOED.keys() if fields[name] != NULL}
     for name in given.keys() & _COMPLETED:
         given[name] = msgspec.Raw(msgspec.json.encode(_shown(fields, name)))
-    if WENT_ON_FROM in fields:
-        given[PREVIOUS] = fields[WENT_ON_FROM]
+    if envelope.went_on_from is not None:
+        given[PREVIOUS] = msgspec.Raw(msgspec.json.encode(envelope.went_on_from))
     return msgspec.json.encode({**_ECHOED, **given})[1:]
 
 
