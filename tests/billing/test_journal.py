@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from hypereal.billing.journal import (
     list_segments,
     segment_path,
 )
+from tests.support.server import wait_for
 
 SEGMENT = 4096
 
@@ -39,6 +41,12 @@ def read_all(reader: JournalReader) -> tuple[list[bytes], Tail]:
             if tail is not Tail.MORE:
                 break
     return payloads, tail
+
+
+def is_open(journal: Journal) -> bool:
+    """Whether it takes requests again, as the server looks every second."""
+    journal.check_space()
+    return not journal.is_full
 
 
 def append_many(journal: Journal) -> None:
@@ -153,6 +161,33 @@ def test_a_full_disk_is_a_full_journal(journal: Journal, monkeypatch: pytest.Mon
         append_many(journal)
     assert journal.is_full
     assert list_segments(journal.directory) == [1]
+    journal.close()
+
+
+def test_a_full_disk_stays_a_full_journal_until_there_is_room_and_then_loses_nothing(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", refuse)
+        appended = 0
+        while not journal.is_full:  # past the middle of the segment, where the next one is prepared
+            journal.append(b"x" * 100)
+            appended += 1
+            time.sleep(0.001)
+        for _ in range(3):
+            journal.check_space()
+            time.sleep(0.02)
+            assert journal.is_full
+    for _ in range(SEGMENT // 108):  # the requests under way end, into the segment that could not be made before
+        journal.append(b"x" * 100)
+        appended += 1
+    wait_for(lambda: is_open(journal), "room")
+    reader = JournalReader(journal.directory)
+    assert len(read_all(reader)[0]) == appended
+    reader.close()
     journal.close()
 
 

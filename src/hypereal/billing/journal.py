@@ -94,8 +94,13 @@ class Journal:
         self._position = end
 
     def check_space(self) -> None:
-        """Look at the directory again, so that `is_full` ends when the reading side has deleted segments."""
-        if self.is_full:
+        """Look at the directory again, so that `is_full` ends when the reading side has deleted segments, and the disk
+        has room for the next one where it had none."""
+        if not self.is_full:
+            return
+        if self._next is not None and self._next.done() and self._next.exception() is not None:
+            self._next = self._prepare()
+        elif self._next is None or self._next.done():
             self.is_full = self.size_bytes() > self._limit_bytes
 
     def size_bytes(self) -> int:
@@ -121,16 +126,20 @@ class Journal:
         if 8 + size > self._segment_bytes - len(MAGIC):
             raise ValueError(f"a record of {size} bytes does not fit into a segment")
         if self._next is None:
-            self._next = self._preparer.submit(self._make_segment, self._segment.number + 1)
+            self._next = self._prepare()
             self._prepare_at = self._segment_bytes
         if self._position + 8 + size > self._segment_bytes:
             self._roll(self._next)
         return self._position + 8 + size
 
+    def _prepare(self) -> Future[_Segment]:
+        return self._preparer.submit(self._make_segment, self._segment.number + 1)
+
     def _roll(self, prepared: Future[_Segment]) -> None:
         self._next = None
         try:
-            segment = prepared.result()
+            # What failed a while ago may well succeed now.
+            segment = (prepared if prepared.exception() is None else self._prepare()).result()
         except OSError as exc:
             self.is_full = True
             raise JournalFull("no further journal segment can be made") from exc

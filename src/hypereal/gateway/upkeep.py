@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hypereal.billing.journal import Journal
+import structlog
+
+from hypereal.billing.journal import Journal, JournalFull
 from hypereal.billing.lease import LeaseBook
 from hypereal.gateway.books import Books
 from hypereal.gateway.pipeline import Pipeline
@@ -14,6 +16,8 @@ from hypereal.kit.upstream import UpstreamClient
 from hypereal.usage.metrics import WorkerMetrics, WorkerSample
 
 TICK_S = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 class Upkeep:
@@ -45,11 +49,15 @@ class Upkeep:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK_S)
-            self.tick(loop.time())
+            try:
+                self.tick(loop.time())
+            except (JournalFull, OSError) as exc:
+                log.warning("upkeep.failed", error=str(exc))
 
     def tick(self, now: float) -> None:
-        self._books.note_progress()
         self._journal.check_space()
+        if not self._journal.is_full:  # what room there is belongs to the ends of the requests under way
+            self._books.note_progress()
         self._client.sweep(now)
         breakers: dict[str, bool] = {}
         for (upstream, _model), breaker in self._routes.breakers().items():
