@@ -146,6 +146,59 @@ async def test_an_own_hold_can_be_extended(book: LeaseBook) -> None:
     assert book.settle(large, 650_000) == 650_000
 
 
+async def test_what_an_own_hold_did_not_need_is_there_for_the_next_request_at_once(
+    book: LeaseBook, engine: AsyncEngine
+) -> None:
+    for limit in (None, WEALTH):
+        first = await take(book, 2 * WEALTH, limit=limit, name=f"first {limit}")
+        assert first.amount == WEALTH
+        assert book.settle(first, 100) == 100
+        second = await take(book, 2 * WEALTH, limit=limit, name=f"second {limit}")
+        assert second.amount == WEALTH - 100
+        book.release(second)
+        await ledger.grant(engine, "w", amount=Micro(100), reference=f"grant:{limit}")
+
+
+async def test_an_extended_own_hold_leaves_that_much_less_to_spare(engine: AsyncEngine) -> None:
+    await ledger.grant(engine, "w", amount=Micro(10_000), reference="grant:1")
+    book = LeaseBook(engine, "one", minimum=Micro(3_000))
+    large = await take(book, 6_000)
+    small = await take(book, 10)
+    assert await book.extend(large, Micro(1_000)) == 1_000
+    assert book.try_hold("w", "k", None, "next", Micro(10)) is None
+    book.release(large)
+    book.release(small)
+    await book.close()
+
+
+@pytest.mark.parametrize("amount", [100, WEALTH], ids=["from a lease", "a row of its own"])
+async def test_a_charge_that_could_not_be_written_down_is_taken_back(
+    book: LeaseBook, engine: AsyncEngine, amount: int
+) -> None:
+    hold = await take(book, amount)
+    book.take_back(hold, book.settle(hold, 60))
+    await book.close()
+    assert await held(engine) == 0
+
+
+async def test_credits_on_their_way_back_do_not_make_a_wallet_look_poor(engine: AsyncEngine) -> None:
+    await ledger.grant(engine, "w", amount=Micro(10_000), reference="grant:1")
+    book = LeaseBook(engine, "one", minimum=Micro(9_000))
+    await take(book, 10, limit=5_000)
+    outcomes = await asyncio.gather(
+        *(
+            hold
+            for number in range(10)
+            for hold in (
+                book.recall("w"),
+                book.hold("w", f"k{number}", 5_000, f"r{number}", Micro(10)),
+            )
+        )
+    )
+    assert [outcome for outcome in outcomes if isinstance(outcome, Short)] == []
+    await book.close()
+
+
 async def test_a_wallet_below_the_minimum_is_refused_until_it_is_topped_up(engine: AsyncEngine) -> None:
     await ledger.grant(engine, "w", amount=Micro(1000), reference="grant:1")
     book = LeaseBook(engine, "one", minimum=Micro(900))
@@ -450,9 +503,7 @@ async def test_whatever_happens_the_book_and_the_database_agree(
             book._renewed_at = clock.now
             await book.tick()
         elif open_holds and step == "settle":
-            ending = pick(number)
-            charge = book.settle(ending, amount)
-            unapplied += charge if ending.lease is not None else ending.amount
+            unapplied += book.settle(pick(number), amount)
         elif open_holds and step == "release":
             book.release(pick(number))
         elif open_holds:

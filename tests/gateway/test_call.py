@@ -82,6 +82,11 @@ def test_the_kinds_of_cached_tokens_are_told_apart() -> None:
     assert found == (3, 4, 5, 6)
 
 
+def test_a_record_holds_nothing_that_the_database_refuses() -> None:
+    record = _call(asked_for="a\0b").settlement(now=10.0, status=400, error="unknown_model: 'a\0b'")
+    assert (record.model, record.error) == ("ab", "unknown_model: 'ab'")
+
+
 def test_a_refused_call_is_recorded_with_what_it_asked_for_and_nothing_held() -> None:
     record = _call(asked_for="no-such-model").settlement(now=10.0, status=404, error="model_not_found: Unknown model")
     assert (record.model, record.served_model, record.provider, record.attempts) == ("no-such-model", None, None, 0)

@@ -184,6 +184,12 @@ def test_ways_are_the_models_own_then_those_of_its_fallbacks() -> None:
     assert ways == [("falling", "one", "f"), ("large", "two", "l"), ("small", "one", "s"), ("small", "two", "s2")]
 
 
+def test_a_limit_beyond_what_the_model_can_say_holds_no_more_than_that() -> None:
+    plan = planned(CHAT, model="small", max_tokens=1_000_000_000)
+    assert plan.hold == pricing.estimate(SMALL.price, plan.envelope.input_estimate, SMALL.max_output_tokens)
+    assert plan.tokens == plan.envelope.input_estimate + SMALL.max_output_tokens
+
+
 def test_the_hold_covers_the_dearest_way() -> None:
     plan = planned(CHAT, model="falling", max_tokens=200, n=2)
     estimate = plan.envelope.input_estimate

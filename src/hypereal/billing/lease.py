@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -157,8 +157,6 @@ class LeaseBook:
             raise
         if isinstance(outcome, Hold):
             self._alone[request_id] = outcome
-            lease.view.spare -= outcome.amount
-            lease.view.moves += 1
         else:
             lease.refusal, lease.refused_amount = outcome, amount
             lease.refused_at = asyncio.get_running_loop().time()
@@ -189,7 +187,10 @@ class LeaseBook:
         lease = hold.lease
         if lease is None:
             self._alone.pop(hold.request_id, None)
-            return Micro(min(cost, hold.amount))
+            charge = min(cost, hold.amount)
+            if charge < hold.amount:
+                self._return_rest(hold, charge)
+            return Micro(charge)
         charge = min(cost, hold.amount + lease.free)
         rest = hold.amount - charge
         lease.allocated -= hold.amount
@@ -198,16 +199,17 @@ class LeaseBook:
         return Micro(charge)
 
     def release(self, hold: Hold) -> None:
-        """End a hold without a charge; one that has ended stays as it is, so this may stand in a `finally`.
+        """End a hold without a charge; one that has ended stays as it is, so this may stand in a `finally`."""
+        if hold.is_open:
+            self.settle(hold, 0)
 
-        A row of its own is given back by the writer, from the `Settlement` that the caller journals, or by a task that
-        is started here, whichever comes first.
-        """
-        if not hold.is_open:
-            return
-        self.settle(hold, 0)
+    def take_back(self, hold: Hold, charge: int) -> None:
+        """Undo the charge of a hold that was settled, where it could not be written down."""
         if hold.lease is None:
-            self._spawn(self._release_row(hold))
+            self._return_rest(hold, 0)
+        else:
+            hold.lease.free += charge
+            hold.lease.view.spare += charge
 
     async def extend(self, hold: Hold, more: Micro) -> Micro:
         """Add up to `more` to an open hold, from the lease first and then from the wallet; returns what was added.
@@ -216,8 +218,10 @@ class LeaseBook:
         """
         lease = hold.lease
         if lease is None:
-            async with self._transaction() as connection:
-                added = await wallet.extend_hold(connection, hold.owner, reference=hold.request_id, more=more)
+            async with self._turn(self._views.get(hold.wallet_id)):
+                async with self._transaction() as connection:
+                    added = await wallet.extend_hold(connection, hold.owner, reference=hold.request_id, more=more)
+                self._note_taken(self._views.get(hold.wallet_id), added)
             hold.amount = Micro(hold.amount + added)
             return added
         near = min(more, lease.free)
@@ -225,17 +229,17 @@ class LeaseBook:
         if near == more:
             return more
         try:
-            async with self._transaction() as connection:
-                room = await wallet.lock_room(connection, lease.owner)
-                lease.view.look(room.available)
-                far = min(more - near, room.free)
-                await self._grow(connection, lease, far)
+            async with self._turn(lease.view):
+                async with self._transaction() as connection:
+                    room = await wallet.lock_room(connection, lease.owner)
+                    lease.view.look(room.available)
+                    far = min(more - near, room.free)
+                    await self._grow(connection, lease, far)
+                self._note_taken(lease.view, far)
         except WalletUnavailable:
             lease.is_suspect = True
             raise
         self._allocate(hold, lease, far, from_free=0)
-        lease.view.spare -= far
-        lease.view.moves += 1
         return Micro(near + far)
 
     async def recall(self, wallet_id: str) -> None:
@@ -373,16 +377,21 @@ class LeaseBook:
 
     async def _refill(self, lease: Lease) -> Micro:
         try:
-            async with self._transaction() as connection:
-                room = await wallet.lock_room(connection, lease.owner)
-                lease.view.look(room.available)
-                allowed = room.free // LEASE_SHARE
-                self._aim(lease, allowed)
-                grant = min(allowed, max(lease.size, lease.waiting) - lease.free)
-                if grant > 0 and not lease.is_suspect and lease.is_current:
-                    await self._grow(connection, lease, grant)
-                else:
-                    grant = 0
+            async with self._turn(lease.view):
+                async with self._transaction() as connection:
+                    room = await wallet.lock_room(connection, lease.owner)
+                    lease.view.look(room.available)
+                    allowed = room.free // LEASE_SHARE
+                    self._aim(lease, allowed)
+                    grant = min(allowed, max(lease.size, lease.waiting) - lease.free)
+                    if grant > 0 and not lease.is_suspect and lease.is_current:
+                        await self._grow(connection, lease, grant)
+                    else:
+                        grant = 0
+                lease.view.moves += 1
+                lease.free += grant
+                lease.low = lease.free // 4 if grant else 0
+                return Micro(allowed)
         except WalletUnavailable as exc:
             lease.is_suspect = True
             lease.low = 0  # or every request would try again
@@ -390,10 +399,6 @@ class LeaseBook:
             raise
         finally:
             lease.refill = None
-        lease.view.moves += 1
-        lease.free += grant
-        lease.low = lease.free // 4 if grant else 0
-        return Micro(allowed)
 
     def _aim(self, lease: Lease, allowed: int) -> None:
         """Choose how much free to aim for: twice as much when the last refill did not last."""
@@ -407,24 +412,40 @@ class LeaseBook:
         self._point("lease.before_commit")
 
     async def _hold_alone(self, lease: Lease, owner: Owner, request_id: str, amount: Micro) -> Hold | Short:
+        view = lease.view
         await self._give_back({lease: lease.free})
-        async with self._transaction() as connection:
-            room = await wallet.lock_room(connection, owner)
-            lease.view.look(room.available)
-            if lease.view.spare >= self._minimum and room.free >= amount:
-                return await self._insert(connection, owner, room, request_id, amount)
-            elsewhere = await wallet.is_held_elsewhere(connection, owner)
-            if elsewhere:
-                await wallet.notify(connection, "lease_recall", owner.wallet_id)
+        if view.returns:
+            await asyncio.wait(view.returns)
+        async with self._turn(view):
+            async with self._transaction() as connection:
+                room = await wallet.lock_room(connection, owner)
+                view.look(room.available)
+                if view.spare >= self._minimum and room.free >= amount:
+                    found = await self._insert(connection, owner, room, request_id, amount)
+                else:
+                    found, elsewhere = None, await wallet.is_held_elsewhere(connection, owner)
+                    if elsewhere:
+                        await wallet.notify(connection, "lease_recall", owner.wallet_id)
+            if found is not None:
+                self._note_taken(view, found.amount)
+                return found
         if room.headroom is None or room.headroom >= amount:
-            await self._give_back({other: other.free for other in lease.view.leases})
+            await self._give_back({other: other.free for other in view.leases})
         if elsewhere:
             await asyncio.sleep(RECALL_WAIT_S)
-        async with self._transaction() as connection:
-            room = await wallet.lock_room(connection, owner)
-            lease.view.look(room.available)
-            short = room.short(amount, minimum=self._minimum, spare=lease.view.spare)
-            return short or await self._insert(connection, owner, room, request_id, amount)
+        return await self._hold_what_is_left(view, owner, request_id, amount)
+
+    async def _hold_what_is_left(self, view: WalletView, owner: Owner, request_id: str, amount: Micro) -> Hold | Short:
+        async with self._turn(view):
+            async with self._transaction() as connection:
+                room = await wallet.lock_room(connection, owner)
+                view.look(room.available)
+                short = room.short(amount, minimum=self._minimum, spare=view.spare)
+                if short is not None:
+                    return short
+                found = await self._insert(connection, owner, room, request_id, amount)
+            self._note_taken(view, found.amount)
+            return found
 
     async def _insert(
         self, connection: AsyncConnection, owner: Owner, room: Room, request_id: str, amount: Micro
@@ -439,29 +460,68 @@ class LeaseBook:
         if isinstance(outcome, Hold):
             self.release(outcome)
 
-    async def _release_row(self, hold: Hold) -> None:
-        async with self._transaction() as connection:
-            await wallet.release(connection, hold.request_id)
+    def _return_rest(self, hold: Hold, charge: int) -> None:
+        """Have all of a row of its own but the charge given back at once; whoever would be refused waits for it.
+
+        The writer would do so too, from the `Settlement` that the caller journals, but only a moment later.
+        """
+        work = self._spawn(self._shrink_row(hold, charge))
+        view = self._views.get(hold.wallet_id)
+        if view is not None:
+            view.returns.add(work)
+            work.add_done_callback(view.returns.discard)
+
+    async def _shrink_row(self, hold: Hold, charge: int) -> None:
+        view = self._views.get(hold.wallet_id)
+        async with self._turn(view), self._transaction() as connection:
+            room = await wallet.lock_room(connection, hold.owner)
+            given = await wallet.shrink_hold(connection, hold.owner, reference=hold.request_id, to=Micro(charge))
+            if view is not None:
+                view.look(room.available + given)
+                for lease in view.leases:
+                    lease.refusal = None
+
+    @staticmethod
+    def _note_taken(view: WalletView | None, amount: int) -> None:
+        """Credits have left what is available, and no lease has them as free."""
+        if view is not None:
+            view.spare -= amount
+            view.moves += 1
+
+    @asynccontextmanager
+    async def _turn(self, *views: WalletView | None) -> AsyncIterator[None]:
+        """Until this is left nothing else of this process moves credits between these wallets and their leases: what
+        is on its way would be seen in neither."""
+        async with AsyncExitStack() as stack:
+            known = {view.id: view for view in views if view is not None}
+            for _, view in sorted(known.items()):
+                await stack.enter_async_context(view.turn)
+            yield
 
     async def _give_back(self, amounts: dict[Lease, int]) -> None:
         """Give free credits back to their wallets. They leave the memory first: nobody can take them meanwhile."""
-        amounts = {lease: amount for lease, amount in amounts.items() if amount > 0}
-        if not amounts:
-            return
-        for lease, amount in amounts.items():
-            lease.free -= amount
-            lease.low = 0
-        try:
-            async with self._transaction() as connection:
-                given = await wallet.shrink_leases(connection, {lease.id: amount for lease, amount in amounts.items()})
-        except WalletUnavailable:
+        async with self._turn(*(lease.view for lease in amounts)):
+            amounts = {
+                lease: min(amount, lease.free) for lease, amount in amounts.items() if min(amount, lease.free) > 0
+            }
+            if not amounts:
+                return
+            for lease, amount in amounts.items():
+                lease.free -= amount
+                lease.low = 0
+            try:
+                async with self._transaction() as connection:
+                    given = await wallet.shrink_leases(
+                        connection, {lease.id: amount for lease, amount in amounts.items()}
+                    )
+            except WalletUnavailable:
+                for lease in amounts:
+                    lease.is_suspect = True
+                raise
             for lease in amounts:
-                lease.is_suspect = True
-            raise
-        for lease in amounts:
-            if lease.id not in given:
-                lease.free = 0
-                self._retire(lease)
+                if lease.id not in given:
+                    lease.free = 0
+                    self._retire(lease)
 
     async def _clear_leaving(self) -> None:
         leaving, self._leaving = self._leaving, []

@@ -174,6 +174,18 @@ async def extend_hold(connection: AsyncConnection, owner: Owner, *, reference: s
     return Micro(taken)
 
 
+async def shrink_hold(connection: AsyncConnection, owner: Owner, *, reference: str, to: Micro) -> Micro:
+    """Give a hold back but for `to`, whole if that is nothing, and return how much that was; the caller has locked the
+    wallet. A hold that has ended gives nothing."""
+    held = await connection.scalar(select(HoldRow.amount).where(HoldRow.reference == reference))
+    if held is None or held <= to:
+        return ZERO
+    of_it = HoldRow.reference == reference
+    await connection.execute(update(HoldRow).where(of_it).values(amount=to) if to else delete(HoldRow).where(of_it))
+    await _set_aside(connection, owner, to - held)
+    return Micro(held - to)
+
+
 async def release(connection: AsyncConnection, reference: str) -> Micro:
     """Give a hold back whole; a hold that has already ended gives nothing."""
     owner = select(HoldRow.wallet_id).where(HoldRow.reference == reference).scalar_subquery()

@@ -72,7 +72,8 @@ class Books:
                 await self._leases.extend(hold, Micro(wanted - hold.amount))
             except WalletUnavailable:
                 log.warning("charge.cut", request_id=call.request_id, wanted=wanted, held=hold.amount)
-        return self._leases.settle(hold, wanted)
+        call.charged = self._leases.settle(hold, wanted)
+        return call.charged
 
     def open(self, call: Call, *, now: float, price: Price) -> None:
         """A stream has begun: from here on the answer is owed for, whatever becomes of this process."""
@@ -94,9 +95,11 @@ class Books:
     def leave(self, call: Call) -> None:
         """However a call ended, nothing of it stays behind."""
         self._open_streams.pop(call.request_id, None)
-        if call.hold is not None:
+        if call.hold is not None and call.hold.is_open:
             self._leases.release(call.hold)
-            call.hold = None
+        elif call.hold is not None:  # a fault came between the charge and its record
+            self._leases.take_back(call.hold, call.charged)
+        call.hold = None
         if call.admission is not None:
             call.admission.finish(0)
 
@@ -122,6 +125,5 @@ class Books:
 
 
 def _short(short: Short) -> HyperealError:
-    if short.reason == "limit":
-        return SpendingLimitReached()
-    return InsufficientCredits(required=credits_number(short.required), available=credits_number(short.available))
+    kind = SpendingLimitReached if short.reason == "limit" else InsufficientCredits
+    return kind(required=credits_number(short.required), available=credits_number(short.available))

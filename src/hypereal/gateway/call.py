@@ -12,6 +12,7 @@ from hypereal.gateway.failover import Exchange
 from hypereal.gateway.plan import Plan
 from hypereal.gateway.records import Settlement
 from hypereal.identity.principal import Principal
+from hypereal.kit.money import ZERO, Micro
 from hypereal.limits.windows import Admission
 from hypereal.wire.base import Endpoint, Usage
 
@@ -19,7 +20,8 @@ NO_USAGE = Usage()
 
 
 class Call(msgspec.Struct, kw_only=True):
-    """A request and its progress. `started` is in the event loop's time, `at` seconds since the epoch."""
+    """A request and its progress. `started` is in the event loop's time, `at` seconds since the epoch; `charged` is
+    what its hold has ended with, and still has to be written down."""
 
     endpoint: Endpoint
     request_id: str
@@ -32,6 +34,7 @@ class Call(msgspec.Struct, kw_only=True):
     plan: Plan | None = None
     admission: Admission | None = None
     hold: Hold | None = None
+    charged: Micro = ZERO
     exchange: Exchange | None = None
     first_token_at: float | None = None
 
@@ -59,7 +62,7 @@ class Call(msgspec.Struct, kw_only=True):
             hold.period if hold is not None else None,
             credits,
             self.endpoint.path,
-            plan.model.id if plan is not None else self.asked_for,
+            plan.model.id if plan is not None else _storable(self.asked_for),
             route.model.id if route is not None else None,
             route.target.upstream.id if route is not None else None,
             exchange.attempts if exchange is not None else 0,
@@ -73,7 +76,7 @@ class Call(msgspec.Struct, kw_only=True):
             basis,
             int((now - self.started) * 1000),
             int((first - self.started) * 1000) if first is not None else None,
-            error,
+            _storable(error) if error is not None else None,
             usage.cache_write_1h,
             pricing.cache_savings(usage, route.model.price) if route is not None and credits else 0,
             self._cache_family(usage),
@@ -85,3 +88,8 @@ class Call(msgspec.Struct, kw_only=True):
             return ""
         key = affinity_key(self.plan.model.id, self.plan.envelope)
         return family_of(key) if key is not None else ""
+
+
+def _storable(told: str) -> str:
+    """Words of a client or an upstream as the database takes them: it refuses NUL, and the whole batch with it."""
+    return told.replace("\0", "")

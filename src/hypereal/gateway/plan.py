@@ -109,7 +109,7 @@ class Planner:
         if envelope.endpoint.kind is Kind.COUNT:
             return Plan(envelope=envelope, model=model, routes=routes, hold=ZERO, tokens=0)
         key = affinity_key(model.id, envelope) if len(routes) > 1 else None
-        output = envelope.max_output_tokens or model.default_output_tokens
+        output = min(envelope.max_output_tokens or model.default_output_tokens, model.max_output_tokens)
         hold = pricing.estimate(ways.prices[0], envelope.input_estimate, output, choices=envelope.choices)
         for price in ways.prices[1:]:
             hold = max(hold, pricing.estimate(price, envelope.input_estimate, output, choices=envelope.choices))
