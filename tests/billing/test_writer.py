@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -270,10 +271,11 @@ async def test_an_unreadable_journal_does_not_stop_the_others(desk: Desk, monkey
     other.close()
 
 
-async def test_a_key_that_reached_its_limit_is_disabled_when_its_owner_asked_for_it(desk: Desk) -> None:
+async def add_keys(desk: Desk, **limits: int) -> None:
+    """Keys by name with their limits; those that end in `_automatic` switch themselves off."""
     async with desk.engine.begin() as connection:
         await connection.execute(Account.__table__.insert().values(id=WALLET, kind="user", name="n"))  # type: ignore[attr-defined]
-        for name, automatic in (("key_1", True), ("key_2", False), ("key_3", True)):
+        for name, limit in limits.items():
             await connection.execute(
                 ApiKey.__table__.insert().values(  # type: ignore[attr-defined]
                     id=name,
@@ -281,17 +283,44 @@ async def test_a_key_that_reached_its_limit_is_disabled_when_its_owner_asked_for
                     name=name,
                     digest=name.encode(),
                     preview=name,
-                    auto_disable=automatic,
-                    spending_limit=100 if name != "key_3" else 101,
+                    auto_disable=name.endswith("_automatic"),
+                    spending_limit=limit,
                 )
             )
-            await desk.lease(f"l_{name}", 100, key_id=name, period="2026-11")
-    for name in ("key_1", "key_2", "key_3"):
-        desk.append(
-            settlement(request_id=f"r_{name}", key_id=name, lease_id=f"l_{name}", period="2026-11", credits=100)
-        )
+
+
+async def test_a_key_that_reached_its_limit_is_disabled_when_its_owner_asked_for_it(desk: Desk) -> None:
+    month = wallet.period_of(time.time())
+    names = ("one_automatic", "two", "three_automatic")
+    await add_keys(desk, one_automatic=100, two=100, three_automatic=101)
+    for name in names:
+        await desk.lease(f"l_{name}", 100, key_id=name, period=month)
+        desk.append(settlement(request_id=f"r_{name}", key_id=name, lease_id=f"l_{name}", period=month, credits=100))
     await desk.work()
-    assert await desk.rows("SELECT id FROM api_keys WHERE disabled_at IS NOT NULL") == [("key_1",)]
+    assert await desk.rows("SELECT id FROM api_keys WHERE disabled_at IS NOT NULL") == [("one_automatic",)]
+
+
+async def test_a_charge_of_a_month_that_is_over_disables_no_key(desk: Desk) -> None:
+    await add_keys(desk, key_automatic=100)
+    desk.append(settlement(request_id="late", key_id="key_automatic", period="2026-01", credits=100))
+    await desk.work()
+    assert await desk.rows("SELECT period, spent FROM key_spend") == [("2026-01", 100)]
+    assert await desk.rows("SELECT id FROM api_keys WHERE disabled_at IS NOT NULL") == []
+
+
+async def test_a_writer_finishes_what_one_before_it_left_undone(desk: Desk) -> None:
+    await add_keys(desk, key_automatic=100)
+    async with desk.engine.begin() as connection:
+        await wallet.add_spend(connection, "key_automatic", wallet.period_of(time.time()), Micro(100))
+    desk.restarted()
+    await desk.work()
+    assert await desk.rows("SELECT id FROM api_keys WHERE disabled_at IS NOT NULL") == [("key_automatic",)]
+
+
+async def test_the_use_of_a_key_is_noted_at_most_once_a_minute(desk: Desk) -> None:
+    await add_keys(desk, key_1=1000, key_2=1000)
+    desk.append(settlement(request_id="first", key_id="key_1"), settlement(request_id="second", key_id="key_2"))
+    await desk.work()
     used = await desk.rows("SELECT DISTINCT last_used_at FROM api_keys")
     assert used == [(datetime.fromtimestamp(AT, UTC),)]
     desk.append(settlement(request_id="soon", at=AT + 59), settlement(request_id="later", key_id="key_2", at=AT + 60))

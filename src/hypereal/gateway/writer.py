@@ -63,10 +63,9 @@ _NOTE_USE = """
     UPDATE api_keys SET last_used_at = used.at FROM unnest(%s::text[], %s::timestamptz[]) AS used (id, at)
     WHERE api_keys.id = used.id"""
 _FIND_SPENT = """
-    SELECT DISTINCT api_keys.id
-    FROM unnest(CAST(:keys AS text[]), CAST(:periods AS text[])) AS spenders (key_id, period)
-    JOIN key_spend USING (key_id, period) JOIN api_keys ON api_keys.id = key_spend.key_id
-    WHERE api_keys.auto_disable AND api_keys.disabled_at IS NULL AND key_spend.spent >= api_keys.spending_limit"""
+    SELECT api_keys.id FROM api_keys JOIN key_spend ON key_spend.key_id = api_keys.id
+    WHERE key_spend.period = :period AND (CAST(:keys AS text[]) IS NULL OR api_keys.id = ANY(:keys))
+    AND api_keys.auto_disable AND api_keys.disabled_at IS NULL AND key_spend.spent >= api_keys.spending_limit"""
 
 
 def _no_point(name: str) -> None:
@@ -114,6 +113,7 @@ class Writer:
         self._dropped: list[str] = []
         self._used: dict[str, float] = {}
         self._spenders: set[tuple[str, str]] = set()
+        self._knows_spenders = False
         self._upkeep_at = 0.0
         self._expiry_at = 0.0
         self._partition_day: object = None
@@ -300,14 +300,18 @@ class Writer:
         self._used = {key: at for key, at in self._used.items() if at > oldest} | due
 
     async def _disable_spent(self) -> None:
-        """Switch off the keys that have reached their limit and whose owners asked for that."""
-        if not self._spenders:
-            return
-        key_ids, periods = (list(column) for column in zip(*self._spenders, strict=True))
-        async with self._engine.begin() as connection:
-            found = await connection.scalars(text(_FIND_SPENT), {"keys": key_ids, "periods": periods})
-            for key_id in found.all():
-                await keys.disable(connection, key_id, reason="spending limit reached", only_automatic=True)
+        """Switch off the keys that have reached this month's limit and whose owners asked for that.
+
+        Of all keys the first time: a writer before this one may have been killed between a charge and this.
+        """
+        period = wallet.period_of(self._clock())
+        spenders = [key_id for key_id, month in self._spenders if month == period]
+        if spenders or not self._knows_spenders:
+            wanted = {"period": period, "keys": spenders if self._knows_spenders else None}
+            async with self._engine.begin() as connection:
+                for key_id in (await connection.scalars(text(_FIND_SPENT), wanted)).all():
+                    await keys.disable(connection, key_id, reason="spending limit reached", only_automatic=True)
+        self._knows_spenders = True
         self._spenders.clear()
 
     def _sync_tails(self) -> None:
