@@ -35,7 +35,9 @@ class Cell(Generic[T]):
         return self._is_done
 
     def result(self) -> T:
-        """The value; only once `done`."""
+        """The value; only once `done`. To a task that was cancelled while it waited, the cancellation."""
+        if not self._is_done:
+            raise asyncio.CancelledError
         return self._value
 
     def set_result(self, value: T) -> None:
@@ -61,8 +63,11 @@ class Cell(Generic[T]):
 
     def cancel(self, msg: Any = None) -> bool:
         """For tasks that are cancelled while they wait: the value may still come, but nobody waits for it."""
-        self._waiter = None
-        return False
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return False
+        waiter(self)
+        return True
 
     def __await__(self) -> Generator[Any, Any, T]:
         if not self._is_done:
