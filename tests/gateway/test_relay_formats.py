@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from hypereal.gateway.relay import LINGER_S, PING_AFTER_S, Streamed
+from hypereal.gateway.relay import KEPT_BYTES, LINGER_S, PING_AFTER_S, Streamed
 from hypereal.providers.aws_event_stream import EventStream
 from hypereal.providers.base import Failure, FailureKind
 from hypereal.wire import CODECS, DIALECTS, ENDPOINTS
 from hypereal.wire.anthropic.native_stream import MessagesStream
 from hypereal.wire.base import Context, Envelope, StreamDialect, Usage
 from hypereal.wire.gemini.stream import GeminiStream
+from hypereal.wire.openai_chat.stream import ChatStream
 from hypereal.wire.openai_responses.native_stream import ResponsesStream
 from hypereal.wire.translate import Translation
 from tests.gateway.wiring import LAST, UNTIL_CLOSED, Scene, framed
@@ -62,6 +63,7 @@ FORMATS = (
     Format(name="responses", dialect=responses_stream, events=responses_format.events, begins_at=2),
     Format(name="gemini", dialect=GeminiStream, events=gemini_format.events, begins_at=0, has_terminal=False),
 )
+CHAT = Format(name="chat", dialect=ChatStream, events=openai_format.events, begins_at=0)
 EACH_FORMAT = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 WITH_TERMINAL = pytest.mark.parametrize("form", FORMATS[:2], ids=lambda form: form.name)
 EITHER_WAY = pytest.mark.parametrize("takes_chunks", [True, False])
@@ -95,6 +97,22 @@ async def test_a_stream_may_be_cut_at_any_byte(form: Format, takes_chunks: bool)
         assert scene.outcome == COMPLETE, at
         assert scene.relay.read().usage == USAGE, at
         assert closed(scene) == lf(*events), at
+
+
+@pytest.mark.parametrize("form", [*FORMATS, CHAT], ids=lambda form: form.name)
+@pytest.mark.parametrize("size", [777, 4097])
+async def test_what_came_of_a_long_stream_is_counted_wherever_its_reads_were_cut(form: Format, size: int) -> None:
+    """Of more than is kept whole reads are dropped, so what is left may be cut through a character."""
+    payload = b"".join(form.events("/", "m", words=("这是一个很长的回答" * 20,) * 900))
+    payload = payload[: len(payload) // 4]
+    assert len(payload) > KEPT_BYTES
+    scene = new_scene(form, head=UNTIL_CLOSED)
+    for start in range(0, len(payload), size):
+        scene.read(payload[start : start + size])
+    scene.connection.connection_lost(ConnectionResetError("reset"))
+    answer = scene.relay.read()
+    assert not answer.is_complete
+    assert answer.output_bytes == pytest.approx(len(payload), rel=0.6)
 
 
 @EACH_FORMAT

@@ -70,7 +70,7 @@ def free_text(arguments: str) -> str:
     """The free text in a function's arguments; the arguments themselves when the model wrote it bare."""
     try:
         return _decode_arguments(arguments).input
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return arguments
 
 

@@ -105,7 +105,7 @@ def read_list(fields: Fields, name: str) -> list[msgspec.Raw]:
     raw = fields.get(name)
     try:
         items = _LIST.decode(raw) if raw is not None else []
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise InvalidRequest(f"{name} must be an array", param=name) from exc
     if not items:
         raise InvalidRequest(f"{name} must be a non-empty array", param=name)

@@ -93,7 +93,7 @@ def reads_cache_option(fields: Fields) -> bool:
         return True
     try:
         options = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         options = ""
     if options is None:
         return True
@@ -117,7 +117,7 @@ def insert_breakpoints(fields: Fields, *, min_tokens: int) -> Fields | None:
         if _has_breakpoint(fields):
             return None
         return _insert(fields, min_tokens * LIKELY_BYTES_PER_TOKEN)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
 

@@ -48,7 +48,7 @@ def input_of(call: ToolCall) -> msgspec.Raw | dict[str, str]:
             return {}
         try:
             _decode_object(call.arguments)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return {"input": call.arguments}
         return msgspec.Raw(call.arguments.encode())
     return {"input": call.arguments}

@@ -22,7 +22,7 @@ from hypereal.wire.stream_end import in_proportion, line_around
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-UNREADABLE = (msgspec.DecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _STOP_TYPE = b'"message_stop"'
 _DELTA_TYPE = b'"message_delta"'
 _START_TYPE = b'"message_start"'

@@ -139,7 +139,7 @@ def _read_messages(fields: Mapping[str, msgspec.Raw], content: ContentReader) ->
     for position, raw in enumerate(read_list(dict(fields), "messages")):
         try:
             message = _read_message(raw, content)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
             raise InvalidRequest(f"messages[{position}]: {exc}", param="messages") from exc
         if message is not None:
             messages.append(message)

@@ -54,7 +54,7 @@ def without_sealed(messages: msgspec.Raw) -> msgspec.Raw:
     try:
         given = _decode_messages(messages)
         left = [_without(message) for message in given]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return messages
     if all(kept is message for kept, message in zip(left, given, strict=True)):
         return messages

@@ -22,5 +22,5 @@ def read_as(fields: Mapping[str, msgspec.Raw], name: str, decode: Callable[[msgs
         return None
     try:
         return decode(raw)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise InvalidRequest(f"{name}: {exc}", param=name) from exc

@@ -41,7 +41,7 @@ def read_usage_fields(raw: msgspec.Raw) -> UsageFields | None:
     """A `usage` object as it came; one of an unknown shape is no usage."""
     try:
         return _decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
 

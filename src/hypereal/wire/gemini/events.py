@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Stop, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
+from hypereal.wire.fields import Fields
 from hypereal.wire.gemini.chunks import (
     REFUSALS,
     BareChunk,
@@ -22,7 +24,7 @@ from hypereal.wire.gemini.chunks import (
 )
 from hypereal.wire.gemini.media import inline_media, linked_media
 from hypereal.wire.gemini.signatures import NAME, UNSIGNED
-from hypereal.wire.gemini.spelling import spelled
+from hypereal.wire.gemini.spelling import UNREADABLE, spelled
 from hypereal.wire.gemini.usage import UsageFields, to_usage
 
 _STOPS: dict[str, Stop] = {"MAX_TOKENS": "length", "CONTINUATION": "pause", **dict.fromkeys(REFUSALS, "refusal")}
@@ -44,6 +46,13 @@ _NOTHING = frozenset({None, "", "FINISH_REASON_UNSPECIFIED"})
 
 def _opaque(signature: str | None) -> Opaque | None:
     return Opaque(NAME, signature) if signature and signature != UNSIGNED else None
+
+
+def _names(part: bytes) -> Fields:
+    try:
+        return spelled(_decode_names(part))
+    except UNREADABLE as exc:
+        raise Garbage(str(exc)) from exc
 
 
 class GeminiReader:
@@ -164,7 +173,7 @@ class GeminiReader:
             file = part.file_data
             block = linked_media(file.mime_type, file.file_uri or "", file.display_name)
         else:
-            block = foreign_block(raw, spelled(_decode_names(raw)))
+            block = foreign_block(raw, _names(raw))
         if block is not None:
             self._close(events)
             self._index += 1

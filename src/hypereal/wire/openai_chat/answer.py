@@ -61,7 +61,7 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
     """A usage object; none, or one of an unknown shape, is no usage."""
     try:
         return to_usage(_decode_usage(raw))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
 
@@ -170,7 +170,7 @@ def read_reply(body: bytes) -> Reply:
     """Raises `Garbage` for what is not a chat completion."""
     try:
         read = _decode_body(body)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise Garbage(str(exc)) from exc
     if read.error is not None:
         raise Garbage(error_text(read.error))

@@ -139,7 +139,7 @@ class _Call:
         text = "".join(self.arguments)
         try:
             return isinstance(msgspec.json.decode(text), dict)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return False
 
 
@@ -177,7 +177,7 @@ class ChatReader:
             return self._end()
         try:
             chunk = _decode_chunk(data)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
             return self._fail(f"malformed event: {exc}")
         if chunk.error is not None:
             return self._fail(error_text(chunk.error))

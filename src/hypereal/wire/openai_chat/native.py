@@ -178,9 +178,9 @@ class OpenAIDialect(Parsing):
             # A usage object of an unknown shape is no usage; the answer itself may be sound.
             try:
                 read = _decode_body_without_usage(body)
-            except (msgspec.DecodeError, RecursionError) as exc:
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
                 raise Garbage(str(exc)) from exc
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
             raise Garbage(str(exc)) from exc
         if read.error is not None:
             return Answer(error=error_text(read.error))
@@ -193,7 +193,7 @@ class OpenAIDialect(Parsing):
             return Answer(usage=usage, is_complete=True)
         try:
             size = sum(map(_choice_size, items))
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
             raise Garbage(str(exc)) from exc
         return Answer(usage=usage, is_empty=size == 0, output_bytes=size, is_complete=True)
 

@@ -35,7 +35,7 @@ def as_object(text: str) -> dict[str, Any] | None:
     """The object that `text` is the JSON of, if it is."""
     try:
         return _decode_object(text) if text.startswith("{") else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
 

@@ -88,7 +88,7 @@ def read_request(fields: Mapping[str, msgspec.Raw]) -> Conversation:
 def _decode(raw: msgspec.Raw | None, name: str) -> Any:
     try:
         return msgspec.json.decode(raw) if raw is not None else None
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise InvalidRequest(f"{name} is nested too deeply or is not valid JSON", param=name) from exc
 
 

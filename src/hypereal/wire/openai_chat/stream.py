@@ -48,7 +48,7 @@ class _UsageChunk(msgspec.Struct, gc=False):
     usage: UsageFields | None = None
 
 
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _decode_opening = msgspec.json.Decoder(_Opening).decode
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_usage = msgspec.json.Decoder(_UsageChunk).decode

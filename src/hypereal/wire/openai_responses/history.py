@@ -21,7 +21,7 @@ TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fai
 """The events after which nothing of the answer follows."""
 PREVIOUS = "previous_response_id"
 """Under this name a body that was written out still says what it goes on from, for the answer to repeat it."""
-UNREADABLE = (msgspec.DecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _OWN_WORDS = CALLS | {"message", "reasoning"}
 """Items that say everything themselves: their id and status mean something only to the upstream that made them."""
 

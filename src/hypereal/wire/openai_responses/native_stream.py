@@ -29,6 +29,8 @@ LAST_SEQUENCE = 2**31 - 2
 _USAGE_KEY = b'"usage"'
 _BEGINNINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
 _DELTA = b".delta"
+_SAID = ("message", "reasoning", *CALLS)
+"""The types of items that are text or calls."""
 _NO_PREVIOUS = re.compile(rb'("%b"\s*:\s*)null' % PREVIOUS.encode())
 
 
@@ -82,7 +84,7 @@ def _text_size(value: Any) -> int:
 def item_size(raw: msgspec.Raw) -> int:
     """Bytes of generated text and calls in an output item; what is neither counts as it stands."""
     item = _decode_item(raw)
-    if item.type not in CALLS and item.type not in ("message", "reasoning"):
+    if item.type not in _SAID:
         return len(bytes(raw))
     return sum(map(_text_size, (item.content, item.summary, item.arguments, item.input)))
 

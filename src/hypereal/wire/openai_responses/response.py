@@ -62,7 +62,7 @@ def _given(fields: Fields, name: str) -> Any:
     """A field's value, None where it is absent or too odd to be read (it was the upstream's to judge)."""
     try:
         return _decode(fields[name]) if name in fields else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
 

@@ -32,7 +32,7 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
     """Disjoint kinds from the `usage` object; None when nothing was counted or its shape is not the API's."""
     try:
         fields = _decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     if fields is None or (fields.input_tokens is None and fields.output_tokens is None):
         return None
