@@ -133,6 +133,7 @@ def test_an_unfinished_segment_with_little_room_is_empty_there(journal: Journal)
 
 
 def test_a_journal_asks_for_a_stop_at_its_limit_and_refuses_beyond_its_reserve(journal: Journal) -> None:
+    assert is_open(journal)
     while not journal.is_full:
         journal.append(b"x" * 1000)
     assert journal.size_bytes() == 5 * SEGMENT

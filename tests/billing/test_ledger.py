@@ -73,6 +73,7 @@ async def test_a_hold_is_capped_by_what_is_available_and_kept_by_its_reference(e
     async with engine.begin() as connection:
         assert await wallet.release(connection, "two") == 300
         assert await wallet.release(connection, "two") == 0
+        assert await wallet.shrink_hold(connection, OWNER, reference="two", to=ZERO) == 0
         assert await wallet.extend_hold(connection, OWNER, reference="job", more=Micro(500)) == 300
         assert await wallet.extend_hold(connection, OWNER, reference="gone", more=Micro(500)) == 0
     assert await verify(engine) == []

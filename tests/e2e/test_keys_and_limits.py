@@ -115,6 +115,21 @@ def test_a_spending_limit_ends_the_keys_requests_and_is_not_passed(server: Serve
     assert server.client.chat("ok").status == 200
 
 
+def test_a_client_that_asks_one_by_one_is_served_until_its_limit_is_reached(server: Server) -> None:
+    """Each request may cost more than is left, and so holds all of it for as long as it runs."""
+    key = create_key(server, spendingLimit=40)["key"]
+    with server.client.with_key(key) as client:
+        answers = [client.chat("costly") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert sum(settled(server, answer.request_id)["credits"] for answer in answers) == 40 * MICRO
+
+
+def test_the_refusal_at_a_limit_says_what_would_be_needed(server: Server) -> None:
+    refused = spend(server, create_key(server, spendingLimit=20)["key"])[-1]
+    assert (refused.status, refused.error["code"]) == (402, "spending_limit_reached")
+    assert refused.error["required"] > refused.error["available"] >= 0
+
+
 def test_a_key_that_reaches_its_limit_switches_itself_off_when_asked_to(server: Server) -> None:
     made = create_key(server, spendingLimit=20, autoDisable=True)
     assert spend(server, made["key"])[-1].status in (401, 402)

@@ -14,17 +14,16 @@ from hypereal.kit.money import ZERO, Micro
 
 class WalletView:
     """What this process knows of a wallet: `spare` is the balance less all that is spoken for, as of the last look at
-    the database and counting its own leases' free credits as spare. `moves` counts what this process took out.
-    `turn` is held while this process moves credits, `returns` are moves back under way."""
+    the database and counting its own leases' free credits as spare. `moves` counts what this process took out;
+    `turn` is held while it moves credits."""
 
-    __slots__ = ("id", "leases", "moves", "returns", "spare", "turn")
+    __slots__ = ("id", "leases", "moves", "spare", "turn")
 
     def __init__(self, wallet_id: str) -> None:
         self.id = wallet_id
         self.spare = 0
         self.moves = 0
         self.turn = asyncio.Lock()
-        self.returns: set[asyncio.Task[None]] = set()
         self.leases: list[Lease] = []
 
     def look(self, available: int) -> None:

@@ -414,8 +414,6 @@ class LeaseBook:
     async def _hold_alone(self, lease: Lease, owner: Owner, request_id: str, amount: Micro) -> Hold | Short:
         view = lease.view
         await self._give_back({lease: lease.free})
-        if view.returns:
-            await asyncio.wait(view.returns)
         async with self._turn(view):
             async with self._transaction() as connection:
                 room = await wallet.lock_room(connection, owner)
@@ -461,15 +459,14 @@ class LeaseBook:
             self.release(outcome)
 
     def _return_rest(self, hold: Hold, charge: int) -> None:
-        """Have all of a row of its own but the charge given back at once; whoever would be refused waits for it.
+        """Have all of a row of its own but the charge given back now; who asks from here on has its turn after that.
 
         The writer would do so too, from the `Settlement` that the caller journals, but only a moment later.
         """
-        work = self._spawn(self._shrink_row(hold, charge))
+        self._spawn(self._shrink_row(hold, charge))
         view = self._views.get(hold.wallet_id)
-        if view is not None:
-            view.returns.add(work)
-            work.add_done_callback(view.returns.discard)
+        for lease in view.leases if view is not None else ():
+            lease.refusal = None
 
     async def _shrink_row(self, hold: Hold, charge: int) -> None:
         view = self._views.get(hold.wallet_id)
@@ -478,8 +475,6 @@ class LeaseBook:
             given = await wallet.shrink_hold(connection, hold.owner, reference=hold.request_id, to=Micro(charge))
             if view is not None:
                 view.look(room.available + given)
-                for lease in view.leases:
-                    lease.refusal = None
 
     @staticmethod
     def _note_taken(view: WalletView | None, amount: int) -> None:
