@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
+from hypereal.wire.anthropic import AnthropicMessages
 from hypereal.wire.base import Context, Envelope
 from hypereal.wire.conversation import Opaque
+from hypereal.wire.fields import IMAGE_TOKENS
 from hypereal.wire.opaque import seal
 from tests.wire.anthropic.asking import COUNTING, MESSAGES, NATIVE, SAID, accepted, body_of, compact, refused
 from tests.wire.test_parsing import JSON_VALUES, nested
@@ -52,6 +54,21 @@ def test_a_refusal_names_the_field(fields: dict[str, Any], param: str, says: str
     assert isinstance(refusal, InvalidRequest)
     assert refusal.param == param
     assert says in refusal.message
+
+
+@pytest.mark.parametrize("dialect", [NATIVE, COUNTING])
+@pytest.mark.parametrize("size", [40_000, 400_000])
+def test_an_inline_image_is_estimated_as_one(dialect: AnthropicMessages, size: int) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * size}}
+    body = body_of(messages=[{"role": "user", "content": [image, image]}])
+    estimate = accepted(body, dialect=dialect).input_estimate
+    assert 2 * IMAGE_TOKENS <= estimate < 2 * IMAGE_TOKENS + 200
+
+
+def test_a_document_in_plain_text_is_estimated_as_text() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "Once upon a time " * 2000}
+    body = body_of(messages=[{"role": "user", "content": [{"type": "document", "source": source}]}])
+    assert accepted(body).input_estimate > 10_000
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"messages":' + nested(200_000) + b"}", b'{"x":"\xff"}'])

@@ -15,7 +15,16 @@ from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, er
 from hypereal.wire.anthropic.sealed import without_sealed
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_list, read_text
+from hypereal.wire.fields import (
+    DATA_FIELDS,
+    NULL,
+    Fields,
+    estimate_input,
+    read_flag,
+    read_integer,
+    read_list,
+    read_text,
+)
 from hypereal.wire.opaque import SEAL_IN_JSON
 from hypereal.wire.parsing import Parsing
 
@@ -148,7 +157,7 @@ class AnthropicMessages(Parsing):
             max_output_tokens=limit,
             choices=1,
             shows_usage=True,
-            input_estimate=estimate_input(body),
+            input_estimate=estimate_input(body, DATA_FIELDS),
             body=body,
             fields=fields,
             intent=intent,
