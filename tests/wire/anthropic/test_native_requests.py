@@ -155,6 +155,49 @@ def test_reasoning_that_is_left_out_is_named(origin: str, dropped: tuple[str, ..
     assert envelope.dropped == dropped
 
 
+THOUGHT = {"type": "thinking", "thinking": "x", "signature": "c2ln"}
+SEALED_THOUGHT = {**THOUGHT, "signature": SEALED}
+CALLED = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+RETURNED = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "1"}]}
+ENABLED = {"type": "enabled", "budget_tokens": 2000}
+
+
+def asked_to_think(thinking: Any, *messages: Any) -> Any:
+    return json.loads(built(body_of(thinking=thinking, messages=[*SAID, *messages]))).get("thinking")
+
+
+def assistant(*blocks: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": list(blocks)}
+
+
+def test_a_loop_of_calls_that_loses_its_thinking_goes_on_without_any() -> None:
+    called = assistant(SEALED_THOUGHT, CALLED)
+    assert asked_to_think(ENABLED, called, RETURNED) is None
+    assert asked_to_think(ENABLED, called, RETURNED, called, RETURNED) is None
+    assert asked_to_think(ENABLED, assistant(SEALED_THOUGHT), assistant(CALLED), RETURNED) is None
+    assert asked_to_think(ENABLED, assistant(SEALED_THOUGHT, {"type": "text"}), assistant(CALLED), RETURNED) is None
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [assistant(SEALED_THOUGHT, CALLED), RETURNED, assistant({"type": "text", "text": "1"}), *SAID],
+        [assistant(SEALED_THOUGHT, THOUGHT, CALLED), RETURNED],
+        [assistant(THOUGHT, CALLED), RETURNED, assistant(SEALED_THOUGHT, CALLED), RETURNED],
+        [assistant(CALLED), RETURNED],
+        [assistant(SEALED_THOUGHT, CALLED), {**RETURNED, "role": 5}],
+        [assistant(SEALED_THOUGHT, CALLED), {"role": "user", "content": []}],
+    ],
+)
+def test_elsewhere_thinking_stays_asked_for(messages: list[Any]) -> None:
+    assert asked_to_think(ENABLED, *messages) == ENABLED
+
+
+@pytest.mark.parametrize("thinking", [{"type": "adaptive"}, {"type": "disabled"}, None, "enabled", {"type": 5}])
+def test_no_other_thinking_is_left_out(thinking: Any) -> None:
+    assert asked_to_think(thinking, assistant(SEALED_THOUGHT, CALLED), RETURNED) == thinking
+
+
 @pytest.mark.parametrize("messages", [[5, SEALED], [{"role": "user", "content": [SEALED]}], [{"role": SEALED}]])
 def test_a_seal_in_an_odd_place_stays_and_is_the_upstreams_business(messages: Any) -> None:
     assert json.loads(built(body_of(messages=messages)))["messages"] == messages

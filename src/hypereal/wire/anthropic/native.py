@@ -12,7 +12,7 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, error_text
-from hypereal.wire.anthropic.sealed import without_sealed
+from hypereal.wire.anthropic.sealed import is_too_late_to_think, without_sealed
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import (
@@ -178,6 +178,8 @@ class AnthropicMessages(Parsing):
             outgoing["messages"] = without_sealed(fields["messages"])
             if outgoing["messages"] is not fields["messages"]:
                 envelope.dropped = ("thinking",)
+                if is_too_late_to_think(outgoing):
+                    del outgoing["thinking"]
         for given, taken in rename:
             value = outgoing.pop(given, None)
             if value is not None and outgoing.get(taken, NULL) == NULL:
