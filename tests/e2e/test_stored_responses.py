@@ -77,6 +77,14 @@ def test_a_response_of_another_account_is_as_unknown_as_one_that_never_was(serve
     assert server.client.get(f"{PATH}/{theirs}").status == 200
 
 
+def test_an_impossible_id_is_unknown(server: Server) -> None:
+    for path in (f"{PATH}/resp_%00x", f"{PATH}/resp_%00x/input_items", f"{PATH}/resp_%C3%A9"):
+        assert server.client.get(path).status == 404
+        assert server.client.request("DELETE", path.removesuffix("/input_items")).status == 404
+    answer = ask(server.client, previous_response_id="resp_\0x")
+    assert (answer.status, answer.error["code"]) == (400, "previous_response_not_found")
+
+
 def test_a_stored_response_can_be_looked_at_and_listed_and_deleted(server: Server) -> None:
     content = [{"role": "user", "content": f"item {number}"} for number in range(3)]
     answer = ask(server.client, content)
