@@ -201,4 +201,4 @@ class OpenAIDialect(Parsing):
         return body
 
     def stream(self, envelope: Envelope) -> ChatStream:
-        return ChatStream(hides_usage=not envelope.shows_usage)
+        return ChatStream(envelope, hides_usage=not envelope.shows_usage)
