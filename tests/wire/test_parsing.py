@@ -87,6 +87,8 @@ def test_a_body_that_is_no_json_object_is_refused(path: str, body: bytes, says: 
         (CHAT, {"n": "2"}, "n"),
         (CHAT, {"stream_options": "usage"}, "stream_options"),
         (CHAT, {"stream_options": [1]}, "stream_options"),
+        (CHAT, {"stream_options": {"include_usage": "no"}}, "stream_options.include_usage"),
+        (CHAT, {"stream_options": {"include_usage": 0}}, "stream_options.include_usage"),
         (COMPLETION, {"model": ...}, "model"),
         (COMPLETION, {"prompt": ...}, "prompt"),
         (COMPLETION, {"prompt": None}, "prompt"),
