@@ -159,6 +159,8 @@ def test_warm_ups_are_not_remembered_for_ever(session: Session) -> None:
         ('{"type":"response.create","model":"speaks-openai_responses","input":"Hi","background":true}', "background"),
         ('{"type":"response.create","model":"no-such-model","input":"Hi"}', "no-such-model"),
         ('{"type":"response.create","model":"m","input":"Hi","previous_response_id":7}', "previous_response_id"),
+        ('{"type":"response.create","model":"speaks-openai_responses","input":"Hi","generate":"no"}', "generate"),
+        ('{"type":"response.create","model":"no-such-model","input":"Hi","generate":false}', "no-such-model"),
         ('{"a":' * 3000 + "1" + "}" * 3000, ""),
     ],
 )
@@ -167,6 +169,21 @@ def test_a_bad_message_is_an_error_event_and_the_connection_goes_on(session: Ses
     (event,) = session.read()
     assert (event["type"], event["status"]) == ("error", 400)
     assert says in event["error"]["message"]
+    assert text_of(session.ask()) == TEXT
+
+
+def test_a_warm_up_is_refused_like_the_request_it_prepares(server: Server) -> None:
+    holder = open_account(server, "1000", key={"allowed_models": ["speaks-anthropic"]})
+    with opened(server, key=holder.secret) as session:
+        (event,) = session.ask(generate=False)
+        assert (event["status"], event["error"]["type"]) == (403, "permission_error")
+        assert session.ask(generate=False, model="speaks-anthropic")[-1]["type"] == "response.completed"
+
+
+@pytest.mark.parametrize("lane", ["cut~openai_responses-openai_responses-stream-alone"])
+def test_a_stream_that_breaks_ends_in_one_message(session: Session, lane: str) -> None:
+    events = session.ask(model=lane)
+    assert [event["type"] for event in events if event["type"] in TERMINAL] == ["response.failed"]
     assert text_of(session.ask()) == TEXT
 
 

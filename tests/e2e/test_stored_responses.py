@@ -77,6 +77,14 @@ def test_a_response_of_another_account_is_as_unknown_as_one_that_never_was(serve
     assert server.client.get(f"{PATH}/{theirs}").status == 200
 
 
+def test_an_impossible_id_is_unknown(server: Server) -> None:
+    for path in (f"{PATH}/resp_%00x", f"{PATH}/resp_%00x/input_items", f"{PATH}/resp_%C3%A9"):
+        assert server.client.get(path).status == 404
+        assert server.client.request("DELETE", path.removesuffix("/input_items")).status == 404
+    answer = ask(server.client, previous_response_id="resp_\0x")
+    assert (answer.status, answer.error["code"]) == (400, "previous_response_not_found")
+
+
 def test_a_stored_response_can_be_looked_at_and_listed_and_deleted(server: Server) -> None:
     content = [{"role": "user", "content": f"item {number}"} for number in range(3)]
     answer = ask(server.client, content)
@@ -94,6 +102,33 @@ def test_a_stored_response_can_be_looked_at_and_listed_and_deleted(server: Serve
     assert server.client.get(f"{PATH}/{name}").status == 404
     assert server.client.request("DELETE", f"{PATH}/{name}").status == 404
     assert ask(server.client, previous_response_id=name).status == 400
+
+
+def test_input_without_ids_of_its_own_is_listed_by_made_up_ones(server: Server) -> None:
+    items = [{"role": "user", "content": "x", "id": given} for given in (7, None, ["x"], "own")]
+    name = name_of(ask(server.client, items))
+    listing = server.client.get(f"{PATH}/{name}/input_items?order=asc")
+    assert [item["id"] for item in listing.json["data"]] == ["item_0", "item_1", "item_2", "own"]
+    assert (listing.json["first_id"], listing.json["last_id"]) == ("item_0", "own")
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("/input_items?after=item_9", "after"),
+        ("/input_items?after=", "after"),
+        ("/input_items?limit=0", "limit"),
+        ("/input_items?limit=101", "limit"),
+        ("/input_items?limit=many", "limit"),
+        ("?stream=true", "stream"),
+    ],
+)
+def test_a_bad_parameter_is_named(server: Server, path: str, param: str) -> None:
+    name = name_of(ask(server.client))
+    answer = server.client.get(f"{PATH}/{name}{path}")
+    assert (answer.status, answer.error["param"]) == (400, param)
+    assert param in answer.error["message"] or param == "stream"
+    assert server.client.get(f"{PATH}/{name}?stream=false").status == 200
 
 
 def test_what_is_not_to_be_stored_is_not(server: Server) -> None:

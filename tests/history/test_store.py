@@ -57,6 +57,16 @@ async def test_a_response_is_found_before_it_is_written_and_afterwards(engine: A
     assert await history.find("acc_1", "resp_1") == response()
 
 
+@pytest.mark.parametrize("name", ["resp_\x00", "resp_\ud800", "resp_é", "resp_\n"])
+async def test_an_id_that_the_database_would_refuse_is_one_that_never_was(engine: AsyncEngine, name: str) -> None:
+    history = new_history(engine)
+    history.keep(response(name))
+    await history.flush()
+    assert await count(engine) == 0
+    assert await history.find("acc_1", name) is None
+    assert not await history.delete("acc_1", name)
+
+
 async def test_another_process_finds_it_once_it_is_written(engine: AsyncEngine) -> None:
     writer, reader = new_history(engine), new_history(engine)
     writer.keep(response())

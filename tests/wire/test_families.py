@@ -9,9 +9,13 @@ import pytest
 
 from hypereal.errors import (
     Conflict,
+    Gone,
+    HeadTooLarge,
     HyperealError,
     InsufficientCredits,
+    Internal,
     MethodNotAllowed,
+    PayloadTooLarge,
     RateLimited,
     UnknownModel,
     UpstreamFailed,
@@ -92,8 +96,12 @@ def test_an_error_has_the_shape_of_its_family(family: Family, error: HyperealErr
     [
         (RateLimited(), "rate_limit_error", "RESOURCE_EXHAUSTED"),
         (UpstreamFailed(), "api_error", "UNAVAILABLE"),
-        (Conflict(), "api_error", "ABORTED"),
-        (MethodNotAllowed(), "api_error", "UNKNOWN"),
+        (Conflict(), "invalid_request_error", "ABORTED"),
+        (MethodNotAllowed(), "invalid_request_error", "INVALID_ARGUMENT"),
+        (Gone(), "invalid_request_error", "INVALID_ARGUMENT"),
+        (PayloadTooLarge(), "request_too_large", "INVALID_ARGUMENT"),
+        (HeadTooLarge(), "invalid_request_error", "INVALID_ARGUMENT"),
+        (Internal(), "api_error", "INTERNAL"),
     ],
 )
 def test_a_status_has_the_name_of_its_family(error: HyperealError, anthropic: str, gemini: str) -> None:

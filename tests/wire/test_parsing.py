@@ -87,6 +87,8 @@ def test_a_body_that_is_no_json_object_is_refused(path: str, body: bytes, says: 
         (CHAT, {"n": "2"}, "n"),
         (CHAT, {"stream_options": "usage"}, "stream_options"),
         (CHAT, {"stream_options": [1]}, "stream_options"),
+        (CHAT, {"stream_options": {"include_usage": "no"}}, "stream_options.include_usage"),
+        (CHAT, {"stream_options": {"include_usage": 0}}, "stream_options.include_usage"),
         (COMPLETION, {"model": ...}, "model"),
         (COMPLETION, {"prompt": ...}, "prompt"),
         (COMPLETION, {"prompt": None}, "prompt"),
@@ -264,8 +266,20 @@ def test_inline_files_are_estimated_as_images() -> None:
     text = "x" * 300
     body = body_of(CHAT, messages=[{"content": [{"url": picture}, {"url": picture}, {"text": text}]}])
     assert 2 * IMAGE_TOKENS < estimate_input(body) < 2 * IMAGE_TOKENS + 300
-    unfinished = b"x" * LARGE_BODY_BYTES + b";base64,AAAA"
-    assert estimate_input(unfinished) == LARGE_BODY_BYTES // BYTES_PER_TOKEN + IMAGE_TOKENS + 1
+    unfinished = b"x" * LARGE_BODY_BYTES + b";base64," + b"A" * 100_000
+    assert estimate_input(unfinished) == (LARGE_BODY_BYTES + len(b";base64,")) // BYTES_PER_TOKEN + IMAGE_TOKENS + 1
+
+
+@pytest.mark.parametrize("size", [40_000, 400_000])
+def test_an_image_counts_the_same_whatever_its_size(size: int) -> None:
+    body = body_of(CHAT, messages=[{"content": [{"url": "data:image/png;base64," + "iV+//4==" * (size // 8)}]}])
+    body = body.replace(b"//", b"/\\/")  # as some clients write it
+    assert IMAGE_TOKENS <= estimate_input(body) < IMAGE_TOKENS + 100
+
+
+def test_words_about_inline_files_are_text() -> None:
+    prose = "A data URL reads data:image/png;base64, and then the image follows. " * 1000
+    assert estimate_input(body_of(CHAT, messages=[{"content": prose}])) > len(prose) // BYTES_PER_TOKEN
 
 
 @given(st.integers(0, 10**9))

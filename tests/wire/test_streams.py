@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypereal.kit.money import Micro
-from hypereal.kit.sse import split_events
+from hypereal.kit.sse import read_data, split_events
 from hypereal.wire import DIALECTS
 from hypereal.wire.base import Answer, Garbage, StreamDialect, Usage
 from hypereal.wire.openai_chat.stream import ChatStream
@@ -190,6 +190,29 @@ def test_a_stream_ends_with_usage_even_if_its_upstream_sent_none() -> None:
     assert added["choices"] == []
     assert added["usage"] == COUNTED
     assert "creditsUsed" not in added
+
+
+HEAD = {"id": "chatcmpl-7", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}
+
+
+def test_a_chunk_of_ours_looks_like_those_before_it() -> None:
+    first = event(compact({**HEAD, "choices": [{"index": 0, "delta": {"role": "assistant"}}]}))
+    later = {**HEAD, "id": "chatcmpl-8", "choices": []}
+    dialect = stream_of(NATIVE)
+    assert dialect.opening(first) == ""
+    assert HEAD.items() <= closing_chunk(dialect, Answer()).items()
+    end = dialect.close(event(compact(later)) + event(b"{") + DONE_EVENT, Answer(), TRUE_USAGE, Micro(1))
+    *_, closing = [json.loads(data) for data in read_data(end.removesuffix(DONE_EVENT)) if data != b"{"]
+    assert {**HEAD, "id": "chatcmpl-8"}.items() <= closing.items()
+
+
+@pytest.mark.parametrize("path", [CHAT, NATIVE])
+def test_a_chunk_of_ours_has_every_required_field_even_if_it_is_alone(path: str) -> None:
+    envelope = accepted(path, body_of(path, stream=True, model="m"))
+    envelope.request_id, envelope.at = "req_1", 1700000000
+    added = closing_chunk(DIALECTS[envelope.endpoint.dialect].stream(envelope), Answer())
+    said = {"id": "chatcmpl-req_1", "object": "chat.completion.chunk", "created": 1700000000, "model": "m"}
+    assert said.items() <= added.items()
 
 
 def test_nothing_is_added_for_a_client_that_turned_usage_off() -> None:

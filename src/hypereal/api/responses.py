@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from hypereal.api.deps import DOCUMENTED, Inferring, Served
 from hypereal.api.services import Services
 from hypereal.api.shapes import OPENAI_REFUSALS
-from hypereal.errors import NotFound
+from hypereal.errors import InvalidRequest, NotFound
 from hypereal.history import Kept
 from hypereal.identity.principal import Principal
 
@@ -35,17 +35,24 @@ class InputItems(BaseModel):
 class Page(BaseModel):
     """How much to show and from where."""
 
-    limit: int = 20
+    limit: int = Field(default=20, ge=1, le=100, description="How many to show")
     order: Literal["asc", "desc"] = "desc"
-    after: str | None = None
+    after: str | None = Field(default=None, description="Show those that follow this id")
 
 
 router = APIRouter(tags=["Responses"], dependencies=DOCUMENTED, responses=dict(OPENAI_REFUSALS))
 
 
 @router.get("/v1/responses/{response_id}", summary="Look at a stored response")
-async def get_response(response_id: str, services: Served, principal: Inferring) -> Response:
+async def get_response(
+    response_id: str,
+    services: Served,
+    principal: Inferring,
+    stream: Annotated[bool, Query(description="Not served: a stored response is whole")] = False,
+) -> Response:
     """The response object, as it was answered."""
+    if stream:
+        raise InvalidRequest("Stored responses are not streamed", param="stream")
     return Response((await _find(services, principal, response_id)).answer, media_type="application/json")
 
 
@@ -55,18 +62,16 @@ async def list_input_items(
 ) -> InputItems:
     """The items of its input, those of the responses that it goes on from included."""
     kept = await _find(services, principal, response_id)
-    items = [{"id": f"item_{number}", **item} for number, item in enumerate(msgspec.json.decode(kept.input))]
+    items = [_named(item, number) for number, item in enumerate(msgspec.json.decode(kept.input))]
     if page.order == "desc":
         items.reverse()
-    ids = [item["id"] for item in items]
-    start = ids.index(page.after) + 1 if page.after in ids else 0
-    limit = min(max(page.limit, 1), 100)
-    shown = items[start : start + limit]
+    start = 0 if page.after is None else _position(items, page.after) + 1
+    shown = items[start : start + page.limit]
     return InputItems(
         data=shown,
         first_id=shown[0]["id"] if shown else None,
         last_id=shown[-1]["id"] if shown else None,
-        has_more=start + limit < len(items),
+        has_more=start + page.limit < len(items),
     )
 
 
@@ -76,6 +81,20 @@ async def delete_response(response_id: str, services: Served, principal: Inferri
     if not await services.history.delete(principal.account_id, response_id):
         raise _not_found(response_id)
     return Deleted(id=response_id)
+
+
+def _named(item: dict[str, Any], number: int) -> dict[str, Any]:
+    """The item under its own id, if it has one, else under one by its place."""
+    own = item.get("id")
+    return {**item, "id": own if isinstance(own, str) else f"item_{number}"}
+
+
+def _position(items: list[dict[str, Any]], item_id: str) -> int:
+    """Where the item is. An id that has gone would otherwise begin the list anew, for ever."""
+    for position, item in enumerate(items):
+        if item["id"] == item_id:
+            return position
+    raise InvalidRequest("after is not the id of a listed item", param="after")
 
 
 async def _find(services: Services, principal: Principal, response_id: str) -> Kept:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+import structlog
 
 from hypereal.api.auth import extract_secret
 from hypereal.api.edge import read_context
 from hypereal.api.queued import Message, QueuedDownstream, Receive, Send
-from hypereal.errors import HyperealError, InvalidRequest, NotFound, PayloadTooLarge, RateLimited
+from hypereal.errors import HyperealError, Internal, InvalidRequest, NotFound, PayloadTooLarge, RateLimited
 from hypereal.gateway.downstream import LAST_CHUNK, Fields
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.sse import event_data, split_events
@@ -24,7 +26,7 @@ from hypereal.wire import DIALECTS
 from hypereal.wire.base import Context, Endpoint, Envelope, Family, Garbage, Usage
 from hypereal.wire.families import render
 from hypereal.wire.fields import Fields as BodyFields
-from hypereal.wire.fields import read_fields, read_text
+from hypereal.wire.fields import read_fields, read_flag, read_text
 from hypereal.wire.openai_responses.history import expand, input_items, output_items, response_id, whole_answer
 from hypereal.wire.openai_responses.response import echo, response_object
 
@@ -35,18 +37,40 @@ WAITING = 8
 """Requests that may wait for the one before them; a client has no use for more than one."""
 _TERMINAL = (b'"response.completed"', b'"response.incomplete"')
 _NOT_IN_A_BODY = frozenset({"type", "generate", "stream"})
+_ERROR = b'"error"'
 _encode = msgspec.json.encode
 
+log = structlog.get_logger(__name__)
+
+
+class _Head(msgspec.Struct, gc=False):
+    type: Any = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
 _Turn = tuple[list[msgspec.Raw], list[msgspec.Raw]]
 """The input and the output of a response."""
 
 
+def _is_error(data: bytes) -> bool:
+    """Whether the data of an event is an `error`'s."""
+    try:
+        return _ERROR in data and _decode_head(data).type == "error"
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
 class SocketDownstream(QueuedDownstream):
-    """One request's answer on its way into messages. `last` is the data of its last event."""
+    """One request's answer on its way into messages. `last` is the data of its last event.
+
+    A client takes an `error` for the end, so one that more follows, as `response.failed` does in a stream that breaks,
+    is not told.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.last = b""
+        self._error: bytes | None = None
 
     def _tell(self, data: bytes) -> None:
         self.last = data
@@ -63,11 +87,23 @@ class SocketDownstream(QueuedDownstream):
     def send(self, payload: bytes) -> None:
         for event in split_events(payload)[0]:
             data = event_data(event)
-            if data is not None:
+            if data is None:
+                continue
+            self._error = data if _is_error(data) else None
+            if self._error is None:
                 self._tell(data)
 
     def close_stream(self, chunks: bytes = LAST_CHUNK) -> None:
+        if self._error is not None:
+            self._tell(self._error)
+            self._error = None
         self.complete()
+
+    def fail(self, error: HyperealError, request_id: str) -> None:
+        """End the answer with an error of ours, unless it is whole."""
+        if not self.is_complete:
+            self._error = None
+            self.respond(error.status, b"", render(Family.OPENAI, error, request_id))
 
 
 async def refuse(scope: Message, send: Send, error: HyperealError, request_id: str) -> None:
@@ -93,6 +129,7 @@ class ResponsesSocket:
     def __init__(self, pipeline: Pipeline, new_id: Callable[[], str], *, body_limit_bytes: int) -> None:
         self._pipeline = pipeline
         self.written_out = pipeline.written_out
+        self.refusal_of = pipeline.refusal_of
         self.new_id = new_id
         self.body_limit_bytes = body_limit_bytes
 
@@ -111,15 +148,20 @@ class ResponsesSocket:
         self, downstream: SocketDownstream, body: bytes, context: Context, *, endpoint: Endpoint, secret: bytes | None
     ) -> None:
         """Answer one request of a connection."""
+        request_id = self.new_id()
         try:
             await self._pipeline.serve(
                 endpoint,
                 secret=secret,
                 body=body,
-                request_id=self.new_id(),
+                request_id=request_id,
                 downstream=downstream,
                 context=context,
             )
+        except Exception as exc:
+            # The last resort: a fault of ours ends the answer, and the connection goes on.
+            log.exception("request.failed", request_id=request_id, error=type(exc).__name__)
+            downstream.fail(Internal(), request_id)
         finally:
             downstream.close_stream()
 
@@ -177,6 +219,10 @@ class _Connection:
         except HyperealError as problem:
             await self._refuse(problem)
             return
+        except Exception as exc:
+            log.exception("request.failed", error=type(exc).__name__)
+            await self._refuse(Internal())
+            return
         downstream = self._current = SocketDownstream()
         answering = asyncio.create_task(
             self._socket.answer(downstream, body, context, endpoint=self._endpoint, secret=self._secret)
@@ -200,7 +246,7 @@ class _Connection:
         kind = read_text(fields, "type")
         if kind != CREATE:
             raise InvalidRequest(f"type must be '{CREATE}'", param="type")
-        generates = bytes(fields.get("generate", b"true")) != b"false"
+        generates = read_flag(fields, "generate") is not False
         whole = {name: raw for name, raw in fields.items() if name not in _NOT_IN_A_BODY}
         whole["stream"] = msgspec.Raw(b"true")
         previous = read_text(fields, "previous_response_id")
@@ -214,6 +260,9 @@ class _Connection:
         written = await self._socket.written_out(self._secret, body, context)
         if isinstance(written, HyperealError):
             raise written
+        refusal = await self._socket.refusal_of(self._secret, self._endpoint, *written)
+        if refusal is not None:
+            raise refusal
         envelope = DIALECTS[self._endpoint.dialect].parse(self._endpoint, *written)
         if not isinstance(envelope, Envelope):
             raise envelope

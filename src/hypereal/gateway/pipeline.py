@@ -147,6 +147,16 @@ class Pipeline:
             return verdict
         return await self._write_out(verdict, body, context) if NAMED in body else (body, context)
 
+    async def refusal_of(
+        self, secret: bytes | None, endpoint: Endpoint, body: bytes, context: Context
+    ) -> HyperealError | None:
+        """Why a request would be refused for what it asks or who asks it; nothing is held, counted or sent."""
+        verdict = await self._verify(secret)
+        if not isinstance(verdict, Principal):
+            return verdict
+        plan = self._planner.plan(verdict, endpoint, body, context)
+        return plan.error if isinstance(plan, Refusal) else None
+
     async def stop(self) -> None:
         """Turn away new requests and wait for those under way."""
         self.is_stopping = True

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from hypereal.history.tables import StoredResponse
+from hypereal.kit.ids import is_plausible_id
 
 FLUSH_S = 0.25
 BATCH = 50
@@ -60,7 +61,10 @@ class History:
         self._waiting_bytes = 0
 
     def keep(self, kept: Kept) -> None:
-        """Keep a response; never waits."""
+        """Keep a response; never waits. One under an id that could not be looked for is not kept."""
+        if not is_plausible_id(kept.id):
+            log.warning("history.unkept", account_id=kept.account_id)
+            return
         self._forget((kept.account_id, kept.id))
         self._waiting[kept.account_id, kept.id] = kept
         self._waiting_bytes += kept.size
@@ -73,6 +77,8 @@ class History:
 
     async def find(self, account_id: str, response_id: str) -> Kept | None:
         """The response of this account with this id, if it is kept."""
+        if not is_plausible_id(response_id):
+            return None
         for _ in range(int(PATIENCE_S / LOOK_AGAIN_S)):
             found = self._waiting.get((account_id, response_id)) or await self._read(account_id, response_id)
             if found is not None:
@@ -82,6 +88,8 @@ class History:
 
     async def delete(self, account_id: str, response_id: str) -> bool:
         """Forget a response; whether there was one."""
+        if not is_plausible_id(response_id):
+            return False
         was_waiting = self._forget((account_id, response_id))
         gone = delete(StoredResponse).where(StoredResponse.account_id == account_id, StoredResponse.id == response_id)
         async with self._engine.begin() as connection:

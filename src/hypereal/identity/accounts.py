@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hypereal.errors import NotFound
 from hypereal.identity.changes import Change, notify
-from hypereal.identity.fields import check_ceiling, check_name, is_plausible_id
+from hypereal.identity.fields import check_ceiling, check_name
 from hypereal.identity.principal import Limits
 from hypereal.identity.tables import Account
-from hypereal.kit.ids import new_id
+from hypereal.kit.ids import is_plausible_id, new_id
 
 AccountKind = Literal["user", "organisation"]
 

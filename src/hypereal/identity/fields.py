@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from hypereal.errors import InvalidRequest
+from hypereal.kit.ids import is_plausible_id
 
 LONGEST_NAME = 200
 MOST_MODELS = 1000
@@ -52,11 +53,6 @@ def check_models(names: Iterable[str] | None, *, param: str = "allowedModels") -
     if not 1 <= len(models) <= MOST_MODELS:
         raise InvalidRequest(f"{param} must name 1 to {MOST_MODELS} models, or be null for all of them", param=param)
     return models
-
-
-def is_plausible_id(value: str) -> bool:
-    """Whether `value` could be an id at all; the database refuses some strings (NUL, lone surrogates) with an error."""
-    return value.isascii() and value.isprintable()
 
 
 def build_cursor(created_at: datetime, row_id: str) -> str:

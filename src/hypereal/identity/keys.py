@@ -24,13 +24,12 @@ from hypereal.identity.fields import (
     check_expiry,
     check_models,
     check_name,
-    is_plausible_id,
     parse_cursor,
 )
 from hypereal.identity.principal import Limits
 from hypereal.identity.scopes import parse_scopes
 from hypereal.identity.tables import ApiKey
-from hypereal.kit.ids import KEY_PREFIX, hash_key, new_id, new_key_secret
+from hypereal.kit.ids import KEY_PREFIX, hash_key, is_plausible_id, new_id, new_key_secret
 from hypereal.kit.money import Micro
 
 SHORTEST_SECRET = len(KEY_PREFIX) + 40  # api.md section 2

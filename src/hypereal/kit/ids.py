@@ -17,6 +17,11 @@ def new_id(prefix: str, length: int = 20) -> str:
     return f"{prefix}_{''.join(secrets.choice(ALPHABET) for _ in range(length))}"
 
 
+def is_plausible_id(value: str) -> bool:
+    """Whether `value` could be an id at all; the database refuses some strings (NUL, lone surrogates) with an error."""
+    return value.isascii() and value.isprintable()
+
+
 def new_key_secret() -> str:
     """A fresh API key, shown to its owner once and stored only as `hash_key`."""
     return KEY_PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(KEY_RANDOM_CHARACTERS))

@@ -10,7 +10,7 @@ from hypereal.errors import HyperealError
 from hypereal.kit.sse import data_event
 from hypereal.wire.base import Family
 
-# Names from Anthropic's and Google's own error references.
+# Names from Anthropic's and Google's own error references; both call any other fault of a client's an invalid request.
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -29,13 +29,16 @@ _GEMINI_STATUSES = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     409: "ABORTED",
-    413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+
+
+def _is_clients(status: int) -> bool:
+    return 400 <= status < 500
 
 
 def _body(family: Family, error: HyperealError, request_id: str) -> dict[str, Any]:
@@ -47,9 +50,11 @@ def _body(family: Family, error: HyperealError, request_id: str) -> dict[str, An
         inner = {"type": error.type, "message": message, "code": error.code, "param": error.param}
         return {"error": {**inner, **error.fields}}
     if family is Family.ANTHROPIC:
-        kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+        otherwise = "invalid_request_error" if _is_clients(error.status) else "api_error"
+        kind = _ANTHROPIC_TYPES.get(error.status, otherwise)
         return {"type": "error", "error": {**error.fields, "type": kind, "message": message}, "request_id": request_id}
-    status = _GEMINI_STATUSES.get(error.status, "UNKNOWN")
+    otherwise = "INVALID_ARGUMENT" if _is_clients(error.status) else "UNKNOWN"
+    status = _GEMINI_STATUSES.get(error.status, otherwise)
     # The code of an upstream's error, which is among the fields, is a word; Google's is the status.
     own = {"code": error.status, "message": message, "status": status, "type": error.type}
     return {"error": {**error.fields, **own}}

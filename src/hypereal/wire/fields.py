@@ -6,6 +6,9 @@ about 0.1 ms. Every reader names the field it could not read.
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 import msgspec
 
 from hypereal.errors import InvalidRequest
@@ -20,9 +23,22 @@ LIKELY_BYTES_PER_TOKEN = 4
 """For charges that have to be estimated: the usual rule of thumb."""
 IMAGE_TOKENS = 1600
 """For holds: about what providers count for a large image; its base64 text would suggest a hundred times that."""
-LARGE_BODY_BYTES = 65_536
-"""Bodies up to this size are not searched for inline files: their base64 cannot distort the hold by much."""
-INLINE_FILE = b";base64,"
+LARGE_BODY_BYTES = IMAGE_TOKENS * BYTES_PER_TOKEN
+"""Bodies up to this size are not searched for inline files: as text they count for no more than one image."""
+_LOOK_BYTES = 256  # enough of a text to tell prose from base64
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=_\\-]|\\[^/]")
+
+
+class InlineFiles(NamedTuple):
+    """Where a format has files in base64: right behind what `opening` finds. `marker` is the part of it that no such
+    file is without, and quickly looked for."""
+
+    marker: bytes
+    opening: re.Pattern[bytes]
+
+
+DATA_URLS = InlineFiles(b";base64,", re.compile(rb";base64,"))
+DATA_FIELDS = InlineFiles(b'"data"', re.compile(rb'"data"\s*:\s*"'))
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _TEXT: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
@@ -117,17 +133,21 @@ def likely_input(estimate: int) -> int:
     return -(-estimate * BYTES_PER_TOKEN // LIKELY_BYTES_PER_TOKEN)
 
 
-def estimate_input(body: bytes) -> int:
-    """Input tokens for sizing a hold: from the body's size, with inline files counted as images."""
+def estimate_input(body: bytes, kind: InlineFiles = DATA_URLS) -> int:
+    """Input tokens for sizing a hold: from the body's size, no inline file of this kind counted for more than an image.
+
+    A field that could hold a file but begins with prose is text.
+    """
     size = len(body)
-    if size <= LARGE_BODY_BYTES:
+    if size <= LARGE_BODY_BYTES or kind.marker not in body:
         return size // BYTES_PER_TOKEN + 1
-    files = inline = 0
-    start = body.find(INLINE_FILE)
-    while start >= 0:
+    spared = 0
+    found = kind.opening.search(body)
+    while found:
+        start = found.end()
         end = body.find(b'"', start)
         end = size if end < 0 else end
-        files += 1
-        inline += end - start
-        start = body.find(INLINE_FILE, end)
-    return (size - inline) // BYTES_PER_TOKEN + files * IMAGE_TOKENS + 1
+        if not _NOT_BASE64.search(body, start, min(end, start + _LOOK_BYTES)):
+            spared += max(0, end - start - LARGE_BODY_BYTES)
+        found = kind.opening.search(body, end)
+    return (size - spared) // BYTES_PER_TOKEN + 1

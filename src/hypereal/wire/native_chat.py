@@ -69,4 +69,4 @@ class NativeChat(OpenAIDialect):
         return msgspec.json.encode({**shown, "creditsUsed": credits_number(charged)})
 
     def stream(self, envelope: Envelope) -> ChatStream:
-        return ChatStream(family=Family.NATIVE, adds_credits=True)
+        return ChatStream(envelope, family=Family.NATIVE, adds_credits=True)

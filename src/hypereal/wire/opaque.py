@@ -18,6 +18,8 @@ _MAGIC = b"hypere"  # six bytes: as base64 they are always the same eight charac
 SEAL = base64.b64encode(_MAGIC).decode()
 SEAL_IN_JSON = b'"' + SEAL.encode()
 """What a body contains that carries a sealed token."""
+UNSIGNED = Opaque("", "")
+"""Sealed in place of a token where reasoning has none: so marked, it is known for nothing that an upstream has made."""
 
 _Sealed = tuple[str, str, str | None]
 

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypereal.errors import InvalidRequest
+from hypereal.wire.anthropic import AnthropicMessages
 from hypereal.wire.base import Context, Envelope
 from hypereal.wire.conversation import Opaque
+from hypereal.wire.fields import IMAGE_TOKENS
 from hypereal.wire.opaque import seal
 from tests.wire.anthropic.asking import COUNTING, MESSAGES, NATIVE, SAID, accepted, body_of, compact, refused
 from tests.wire.test_parsing import JSON_VALUES, nested
@@ -52,6 +54,21 @@ def test_a_refusal_names_the_field(fields: dict[str, Any], param: str, says: str
     assert isinstance(refusal, InvalidRequest)
     assert refusal.param == param
     assert says in refusal.message
+
+
+@pytest.mark.parametrize("dialect", [NATIVE, COUNTING])
+@pytest.mark.parametrize("size", [40_000, 400_000])
+def test_an_inline_image_is_estimated_as_one(dialect: AnthropicMessages, size: int) -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * size}}
+    body = body_of(messages=[{"role": "user", "content": [image, image]}])
+    estimate = accepted(body, dialect=dialect).input_estimate
+    assert 2 * IMAGE_TOKENS <= estimate < 2 * IMAGE_TOKENS + 200
+
+
+def test_a_document_in_plain_text_is_estimated_as_text() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "Once upon a time " * 2000}
+    body = body_of(messages=[{"role": "user", "content": [{"type": "document", "source": source}]}])
+    assert accepted(body).input_estimate > 10_000
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"messages":' + nested(200_000) + b"}", b'{"x":"\xff"}'])
@@ -136,6 +153,49 @@ def test_reasoning_that_is_left_out_is_named(origin: str, dropped: tuple[str, ..
     envelope = accepted(body_of(messages=[*SAID, {"role": "assistant", "content": [thought, said]}]))
     NATIVE.build(envelope, "claude", drop=NOTHING, rename=())
     assert envelope.dropped == dropped
+
+
+THOUGHT = {"type": "thinking", "thinking": "x", "signature": "c2ln"}
+SEALED_THOUGHT = {**THOUGHT, "signature": SEALED}
+CALLED = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+RETURNED = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "1"}]}
+ENABLED = {"type": "enabled", "budget_tokens": 2000}
+
+
+def asked_to_think(thinking: Any, *messages: Any) -> Any:
+    return json.loads(built(body_of(thinking=thinking, messages=[*SAID, *messages]))).get("thinking")
+
+
+def assistant(*blocks: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": list(blocks)}
+
+
+def test_a_loop_of_calls_that_loses_its_thinking_goes_on_without_any() -> None:
+    called = assistant(SEALED_THOUGHT, CALLED)
+    assert asked_to_think(ENABLED, called, RETURNED) is None
+    assert asked_to_think(ENABLED, called, RETURNED, called, RETURNED) is None
+    assert asked_to_think(ENABLED, assistant(SEALED_THOUGHT), assistant(CALLED), RETURNED) is None
+    assert asked_to_think(ENABLED, assistant(SEALED_THOUGHT, {"type": "text"}), assistant(CALLED), RETURNED) is None
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [assistant(SEALED_THOUGHT, CALLED), RETURNED, assistant({"type": "text", "text": "1"}), *SAID],
+        [assistant(SEALED_THOUGHT, THOUGHT, CALLED), RETURNED],
+        [assistant(THOUGHT, CALLED), RETURNED, assistant(SEALED_THOUGHT, CALLED), RETURNED],
+        [assistant(CALLED), RETURNED],
+        [assistant(SEALED_THOUGHT, CALLED), {**RETURNED, "role": 5}],
+        [assistant(SEALED_THOUGHT, CALLED), {"role": "user", "content": []}],
+    ],
+)
+def test_elsewhere_thinking_stays_asked_for(messages: list[Any]) -> None:
+    assert asked_to_think(ENABLED, *messages) == ENABLED
+
+
+@pytest.mark.parametrize("thinking", [{"type": "adaptive"}, {"type": "disabled"}, None, "enabled", {"type": 5}])
+def test_no_other_thinking_is_left_out(thinking: Any) -> None:
+    assert asked_to_think(thinking, assistant(SEALED_THOUGHT, CALLED), RETURNED) == thinking
 
 
 @pytest.mark.parametrize("messages", [[5, SEALED], [{"role": "user", "content": [SEALED]}], [{"role": SEALED}]])

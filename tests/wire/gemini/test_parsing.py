@@ -149,6 +149,14 @@ def test_inline_files_are_estimated_as_images() -> None:
     assert prose > 100_000
 
 
+def test_a_small_file_counts_no_more_than_a_large_one() -> None:
+    small, large = (
+        accepted(body_of(contents=[{"parts": [{"inlineData": {"data": "A" * size}}]}])).input_estimate
+        for size in (40_000, 400_000)
+    )
+    assert small == large
+
+
 def test_a_file_without_end_is_no_fault() -> None:
     text = 'say "data": "' + "A" * 70_000
     assert accepted(body_of(contents=[{"parts": [{"text": text}]}])).input_estimate > 20_000

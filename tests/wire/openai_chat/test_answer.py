@@ -177,8 +177,13 @@ def test_an_answer_is_shown_as_a_chat_completion() -> None:
         }
     ]
     assert answer["usage"]["total_tokens"] == 5
-    assert (answer["id"], answer["object"], answer["model"]) == ("c1", "chat.completion", "up")
+    assert (answer["id"], answer["object"], answer["model"]) == ("chatcmpl-c1", "chat.completion", "up")
     assert answer["created"] == ENVELOPE.at
+
+
+def test_an_answer_keeps_an_id_of_this_format() -> None:
+    assert written(id="chatcmpl-1")["id"] == "chatcmpl-1"
+    assert written(id="resp_1")["id"] == "chatcmpl-resp_1"
 
 
 def test_an_answer_without_a_name_is_named_after_its_request() -> None:

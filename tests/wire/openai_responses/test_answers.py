@@ -13,6 +13,8 @@ from hypereal.wire.base import Garbage, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Text, Thinking, ToolCall
 from hypereal.wire.opaque import seal
 from hypereal.wire.openai_responses import CODEC
+from hypereal.wire.openai_responses.history import input_items, without_sealed
+from hypereal.wire.openai_responses.items import kind_of
 from hypereal.wire.openai_responses.response import error_object
 from tests.wire.openai_responses.asking import COUNTED, accepted, message, response
 
@@ -226,6 +228,14 @@ def test_tokens_of_other_formats_travel_sealed() -> None:
     history = CODEC.read_request({"input": msgspec.Raw(msgspec.json.encode(output))}).messages[0].blocks
     assert history[0] == Thinking(text="hm", opaque=thinking)
     assert history[2] == call
+
+
+def test_reasoning_without_a_token_is_known_for_ours_when_it_comes_back() -> None:
+    output = msgspec.json.encode(answer_to(said(Thinking(text="hm"), Text("x")))["output"])
+    items = input_items({"input": msgspec.Raw(output)})
+    assert [kind_of(item) for item in without_sealed(items)] == ["message"]
+    history = CODEC.read_request({"input": msgspec.Raw(output)}).messages[0].blocks
+    assert history == (Thinking(text="hm"), Text("x"))
 
 
 def test_only_what_can_be_shown_is_shown() -> None:

@@ -81,6 +81,8 @@ def test_every_refusal_names_its_field(endpoint: Endpoint, fields: dict[str, Any
         ({"stream": "yes"}, "stream"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"max_output_tokens": "many"}, "max_output_tokens"),
+        ({"store": "no"}, "store"),
+        ({"store": 0}, "store"),
         ({"background": 1}, "background"),
         ({"background": True}, "background"),
     ],
@@ -100,7 +102,7 @@ def test_the_options_of_an_answer_are_checked(fields: dict[str, Any], param: str
         {"input": ..., "prompt": {"id": "pmpt_1"}},
         {"input": None, "previous_response_id": "resp_1"},
         {"input": ..., "conversation": "conv_1"},
-        {"tools": 5, "reasoning": "odd", "no_such_field": {"deep": [1]}, "background": False},
+        {"tools": 5, "reasoning": "odd", "no_such_field": {"deep": [1]}, "background": False, "store": None},
     ],
 )
 def test_whatever_may_begin_a_response_is_accepted(fields: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ foreign = NAMES.map(
 inline_images = st.builds(
     Media, kind=st.just("image"), media_type=st.sampled_from(["image/png", "image/webp"]), data=TOKENS
 )
-thinking = st.builds(Thinking, text=st.just("") | WORDS, opaque=sealed)
+thinking = st.builds(Thinking, text=st.just("") | WORDS, opaque=st.none() | sealed)
 replies = st.lists(texts | thinking | calls | foreign | inline_images, max_size=6).flatmap(
     lambda blocks: st.builds(
         Reply,

@@ -12,10 +12,19 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, error_text
-from hypereal.wire.anthropic.sealed import without_sealed
+from hypereal.wire.anthropic.sealed import is_too_late_to_think, without_sealed
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_list, read_text
+from hypereal.wire.fields import (
+    DATA_FIELDS,
+    NULL,
+    Fields,
+    estimate_input,
+    read_flag,
+    read_integer,
+    read_list,
+    read_text,
+)
 from hypereal.wire.opaque import SEAL_IN_JSON
 from hypereal.wire.parsing import Parsing
 
@@ -148,7 +157,7 @@ class AnthropicMessages(Parsing):
             max_output_tokens=limit,
             choices=1,
             shows_usage=True,
-            input_estimate=estimate_input(body),
+            input_estimate=estimate_input(body, DATA_FIELDS),
             body=body,
             fields=fields,
             intent=intent,
@@ -169,6 +178,8 @@ class AnthropicMessages(Parsing):
             outgoing["messages"] = without_sealed(fields["messages"])
             if outgoing["messages"] is not fields["messages"]:
                 envelope.dropped = ("thinking",)
+                if is_too_late_to_think(outgoing):
+                    del outgoing["thinking"]
         for given, taken in rename:
             value = outgoing.pop(given, None)
             if value is not None and outgoing.get(taken, NULL) == NULL:

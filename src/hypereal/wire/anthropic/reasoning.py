@@ -62,7 +62,7 @@ def _fitting_budget(wanted: int, max_tokens: int) -> int | None:
     return budget if budget >= LEAST_BUDGET else None
 
 
-def _is_in_open_loop_without_thinking(turns: Sequence[tuple[str, list[Any]]]) -> bool:
+def is_in_open_loop_without_thinking(turns: Sequence[tuple[str, list[Any]]]) -> bool:
     """Whether results are being returned to a turn that began without thinking: it can't begin to think now."""
     position = len(turns) - 1
     has_calls = False
@@ -108,6 +108,6 @@ def write_reasoning(
         return _shown({"type": "adaptive"}, reasoning), _effort(reasoning), False
     wanted = reasoning.budget_tokens if reasoning.budget_tokens is not None else budget_of(reasoning.effort or "medium")
     budget = _fitting_budget(wanted, max_tokens)
-    if budget is None or _is_in_open_loop_without_thinking(turns):
+    if budget is None or is_in_open_loop_without_thinking(turns):
         return None, None, True
     return _shown({"type": "enabled", "budget_tokens": budget}, reasoning), None, False

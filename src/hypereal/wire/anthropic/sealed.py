@@ -6,8 +6,12 @@ blocks go, and everything around them stays byte for byte.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from hypereal.wire.anthropic.reasoning import is_in_open_loop_without_thinking
+from hypereal.wire.fields import NULL, Fields
 from hypereal.wire.opaque import SEAL, SEAL_IN_JSON
 
 
@@ -22,6 +26,17 @@ class _Block(msgspec.Struct, gc=False):
         return token is not None and token.startswith(SEAL)
 
 
+class _Turn(msgspec.Struct, gc=False):
+    role: str
+    content: Any
+
+
+class _Thinking(msgspec.Struct, gc=False):
+    type: str | None = None
+
+
+_decode_turns = msgspec.json.Decoder(list[_Turn]).decode
+_decode_thinking = msgspec.json.Decoder(_Thinking | None).decode
 _decode_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_message = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_block = msgspec.json.Decoder(_Block).decode
@@ -59,3 +74,27 @@ def without_sealed(messages: msgspec.Raw) -> msgspec.Raw:
     if all(kept is message for kept, message in zip(left, given, strict=True)):
         return messages
     return msgspec.Raw(_encode([kept for kept in left if kept is not None]))
+
+
+def is_too_late_to_think(fields: Fields) -> bool:
+    """Whether `thinking` asks for what Anthropic refuses: to begin to think between a call and what comes of it."""
+    try:
+        thinking = _decode_thinking(fields.get("thinking", NULL))
+        if thinking is None or thinking.type != "enabled":
+            return False
+        turns = _decode_turns(fields["messages"])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return is_in_open_loop_without_thinking(_merged(turns))
+
+
+def _merged(turns: list[_Turn]) -> list[tuple[str, list[Any]]]:
+    """The turns, what one side says in several messages taken together."""
+    merged: list[tuple[str, list[Any]]] = []
+    for turn in turns:
+        blocks = turn.content if isinstance(turn.content, list) and turn.content else [turn.content]
+        if merged and merged[-1][0] == turn.role:
+            merged[-1][1].extend(blocks)
+        else:
+            merged.append((turn.role, list(blocks)))
+    return merged

@@ -13,11 +13,10 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.conversation import Block, Opaque, Thinking, ToolCall
-from hypereal.wire.opaque import seal, unseal
+from hypereal.wire.opaque import UNSIGNED, seal, unseal
 
 ORIGIN = "anthropic"
 REDACTED = "redacted_thinking"
-UNSIGNED = Opaque("", "")
 
 
 def read_thinking(text: str, signature: str | None) -> Thinking:

@@ -14,16 +14,7 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Renames, Usage
-from hypereal.wire.fields import (
-    BYTES_PER_TOKEN,
-    IMAGE_TOKENS,
-    LARGE_BODY_BYTES,
-    Fields,
-    read_flag,
-    read_integer,
-    read_list,
-    read_text,
-)
+from hypereal.wire.fields import DATA_FIELDS, Fields, estimate_input, read_flag, read_integer, read_list, read_text
 from hypereal.wire.gemini.chunks import REFUSALS, error_text, generated_bytes, read_chunk, usage_fields
 from hypereal.wire.gemini.signatures import without_seals
 from hypereal.wire.gemini.spelling import is_string, read_object, spelled
@@ -37,7 +28,6 @@ OURS = frozenset({"hypereal", "intent", "model", "stream"})
 MAX_CANDIDATES = 8  # the ceiling in Google's reference
 _ASK_FOR_EVENTS = frozenset({b"alt=sse", b"$alt=sse", b"%24alt=sse"})
 _MODEL_PREFIX = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/")
-_INLINE_DATA = re.compile(rb'"data"\s*:\s*"')
 _ARRAY, _OBJECT = b"[{"
 _encode = msgspec.json.encode
 
@@ -50,19 +40,6 @@ def speaks_openai(fields: Mapping[str, msgspec.Raw]) -> bool:
 def model_name(given: str | None) -> str | None:
     """A model without the collections that Google's clients put before its name."""
     return _MODEL_PREFIX.sub("", given) if given else None
-
-
-def _estimate_input(body: bytes) -> int:
-    """Input tokens for sizing a hold: from the body's size, with inline files counted as images."""
-    size = len(body)
-    if size <= LARGE_BODY_BYTES:
-        return size // BYTES_PER_TOKEN + 1
-    files = inline = 0
-    for found in _INLINE_DATA.finditer(body):
-        end = body.find(b'"', found.end())
-        files += 1
-        inline += (size if end < 0 else end) - found.end()
-    return (size - inline) // BYTES_PER_TOKEN + files * IMAGE_TOKENS + 1
 
 
 def _prose(raw: msgspec.Raw) -> dict[str, list[dict[str, msgspec.Raw]]]:
@@ -151,7 +128,7 @@ class GeminiDialect(Parsing):
             max_output_tokens=read_integer(config, "maxOutputTokens", 1),
             choices=read_integer(config, "candidateCount", 1, MAX_CANDIDATES) or 1,
             shows_usage=True,
-            input_estimate=_estimate_input(body),
+            input_estimate=estimate_input(body, DATA_FIELDS),
             body=body,
             fields=fields,
             intent=intent,

@@ -15,7 +15,7 @@ from hypereal.wire.conversation import Block, Media, Opaque, Reply, Stop, Text, 
 from hypereal.wire.opaque import SEAL, seal, unseal
 from hypereal.wire.openai_chat.media import read_media, write_image
 from hypereal.wire.openai_chat.reasoning import DIALECT, as_object, as_text, read_reasoning, write_reasoning
-from hypereal.wire.openai_chat.stream import error_text
+from hypereal.wire.openai_chat.stream import ID_PREFIX, error_text
 from hypereal.wire.openai_chat.usage import UsageFields, render_usage, to_usage
 
 _NOTHING = msgspec.Raw()
@@ -223,7 +223,9 @@ def write_message(reply: Reply) -> dict[str, Any]:
 
 
 def answer_id(reply_id: str, envelope: Envelope) -> str:
-    return reply_id or f"chatcmpl-{envelope.request_id}"
+    """The id of an answer that is told to a client of this format, whatever its upstream called it."""
+    name = reply_id or envelope.request_id
+    return name if name.startswith(ID_PREFIX) else ID_PREFIX + name
 
 
 def write_reply(reply: Reply, envelope: Envelope, usage: Usage) -> bytes:

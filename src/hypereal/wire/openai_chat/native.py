@@ -146,7 +146,11 @@ class OpenAIDialect(Parsing):
             options = ""
         if options is not None and not isinstance(options, dict):
             raise InvalidRequest("stream_options must be an object", param="stream_options")
-        return not (options and options.get("include_usage") is False)
+        included = options.get("include_usage") if options else None
+        if included is not None and not isinstance(included, bool):
+            name = "stream_options.include_usage"
+            raise InvalidRequest(f"{name} must be true or false", param=name)
+        return included is not False
 
     def build(self, envelope: Envelope, model: str, *, drop: frozenset[str], rename: Renames) -> bytes:
         fields = envelope.fields
@@ -201,4 +205,4 @@ class OpenAIDialect(Parsing):
         return body
 
     def stream(self, envelope: Envelope) -> ChatStream:
-        return ChatStream(hides_usage=not envelope.shows_usage)
+        return ChatStream(envelope, hides_usage=not envelope.shows_usage)

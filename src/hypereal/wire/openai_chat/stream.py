@@ -10,12 +10,14 @@ import msgspec
 from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro, credits_number
 from hypereal.kit.sse import COMMENT, data_event, each_event, event_data, read_data, split_events
-from hypereal.wire.base import EVENT_STREAM, Answer, Family, Garbage, Usage
+from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Family, Garbage, Usage
 from hypereal.wire.families import render_event
 from hypereal.wire.openai_chat.usage import UsageFields, render_usage, to_usage
 from hypereal.wire.stream_end import find_usage, in_proportion, last_usage
 
 DONE = b"[DONE]"
+ID_PREFIX = "chatcmpl-"
+"""What the ids of answers begin with."""
 _USAGE_KEY = b'"usage"'
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 
@@ -35,7 +37,16 @@ class _Choice(msgspec.Struct, gc=False):
     text: str | None = None
 
 
-class _Opening(msgspec.Struct, gc=False):
+class _Head(msgspec.Struct, gc=False):
+    """What all chunks of a stream have in common."""
+
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+
+
+class _Opening(_Head, gc=False):
     choices: list[msgspec.Raw] | None = None
     error: Any = None
 
@@ -50,6 +61,7 @@ class _UsageChunk(msgspec.Struct, gc=False):
 
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _decode_opening = msgspec.json.Decoder(_Opening).decode
+_decode_head = msgspec.json.Decoder(_Head).decode
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_usage = msgspec.json.Decoder(_UsageChunk).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -91,6 +103,18 @@ def _usage_in(line: bytes) -> Usage | None:
         return None
 
 
+def _last_head(tail: bytes) -> _Head:
+    """The head of the last chunk that can be read and has an id; an empty one when there is none."""
+    for data in reversed(list(read_data(tail))):
+        try:
+            head = _decode_head(data)
+        except _UNREADABLE:
+            continue
+        if head.id:
+            return head
+    return _Head()
+
+
 def _is_done(event: bytes) -> bool:
     return (event_data(event) or b"").strip() == DONE
 
@@ -99,7 +123,8 @@ class ChatStream:
     """The stream of one request.
 
     `hides_usage` takes usage out of what the client sees; `adds_credits` withholds the upstream's usage chunk and ends
-    with one of our own that says what was charged (api.md section 4).
+    with one of our own that says what was charged (api.md section 4). A chunk of ours looks like those before it, and
+    where there are none to look at it goes by `envelope`.
     """
 
     terminal = DONE
@@ -109,8 +134,15 @@ class ChatStream:
     edit_run = None
 
     def __init__(
-        self, *, family: Family = Family.OPENAI, hides_usage: bool = False, adds_credits: bool = False
+        self,
+        envelope: Envelope | None = None,
+        *,
+        family: Family = Family.OPENAI,
+        hides_usage: bool = False,
+        adds_credits: bool = False,
     ) -> None:
+        self._envelope = envelope
+        self._head = _Head()
         self._family = family
         self.hides_usage = hides_usage
         self.adds_credits = adds_credits
@@ -131,6 +163,7 @@ class ChatStream:
             if chunk.error is not None:
                 return error_text(chunk.error)
             if chunk.choices:
+                self._head = _Head(chunk.id, chunk.object, chunk.created, chunk.model)
                 return ""
         return None
 
@@ -164,20 +197,32 @@ class ChatStream:
     def close(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:
         events, _ = split_events(tail)
         kept = b"".join(self.edit(event) if self.rewrites_events else event for event in events if not _is_done(event))
-        return kept + self._usage_event(answer, usage, charged) + data_event(DONE)
+        return kept + self._usage_event(tail, answer, usage, charged) + data_event(DONE)
 
     def break_off(self, error: HyperealError, request_id: str) -> bytes:
         return render_event(self._family, error, request_id)
 
-    def _usage_event(self, answer: Answer, usage: Usage, charged: Micro) -> bytes:
+    def _usage_event(self, tail: bytes, answer: Answer, usage: Usage, charged: Micro) -> bytes:
         if self.hides_usage or (answer.usage is not None and not self.adds_credits):
             return b""
         chunk: dict[str, Any] = {
-            "id": "chatcmpl-usage",
-            "object": "chat.completion.chunk",
+            **self._common(tail),
             "choices": [],
             "usage": render_usage(usage),
         }
         if self.adds_credits:
             chunk["creditsUsed"] = credits_number(charged)
         return data_event(msgspec.json.encode(chunk))
+
+    def _common(self, tail: bytes) -> dict[str, Any]:
+        """What a chunk of ours has in common with those of the stream."""
+        said = _last_head(tail)
+        if not said.id:
+            said = self._head
+        envelope = self._envelope
+        return {
+            "id": said.id or ID_PREFIX + (envelope.request_id if envelope is not None else ""),
+            "object": said.object or "chat.completion.chunk",
+            "created": said.created or (envelope.at if envelope is not None else 0),
+            "model": said.model or (envelope.model if envelope is not None else None) or "",
+        }

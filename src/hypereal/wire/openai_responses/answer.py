@@ -9,7 +9,7 @@ import msgspec
 from hypereal.wire.base import Envelope, Garbage, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Stop, Text, Thinking, ToolCall
 from hypereal.wire.fields import NULL
-from hypereal.wire.opaque import seal
+from hypereal.wire.opaque import UNSIGNED, seal
 from hypereal.wire.openai_responses.history import UNREADABLE
 from hypereal.wire.openai_responses.items import (
     CALLS,
@@ -108,9 +108,12 @@ def summary_part(text: str) -> dict[str, Any]:
 
 
 def reasoning_item(name: str, text: str, opaque: Opaque | None) -> dict[str, Any]:
-    """A `reasoning` item; another format's token travels in it under seal."""
-    token = {"encrypted_content": seal(opaque, NAME)} if opaque is not None else {}
-    return {"id": name, "type": "reasoning", "summary": [summary_part(text)] if text else [], **token}
+    """A `reasoning` item; another format's token travels in it under seal.
+
+    One without a token has a seal too: an upstream would look in its store for what it knows by its id alone.
+    """
+    summary = [summary_part(text)] if text else []
+    return {"id": name, "type": "reasoning", "summary": summary, "encrypted_content": seal(opaque or UNSIGNED, NAME)}
 
 
 def call_item(name: str, call: ToolCall, names: FlatNames, status: str = "completed") -> dict[str, Any]:

@@ -226,7 +226,7 @@ class ResponsesWriter:
 
     def _added(self, item: _Item) -> dict[str, Any]:
         if not isinstance(item.block, ToolCall):
-            return reasoning_item(item.name, "", None)
+            return {"id": item.name, "type": "reasoning", "summary": []}
         empty = msgspec.structs.replace(item.block, arguments="")
         return call_item(item.name, empty, self._flat, "in_progress")
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.conversation import Block, Foreign, Media, Opaque, Text, Thinking, ToolCall
-from hypereal.wire.opaque import SEAL, unseal
+from hypereal.wire.opaque import SEAL, UNSIGNED, unseal
 
 NAME = "openai_responses"
 """The dialect: the origin of what only it understands."""
@@ -137,9 +137,10 @@ def thought(item: ReasoningItem) -> Thinking:
     """The reasoning that an item holds: its summary, then what it shows of itself."""
     parts = [*(item.summary or ()), *(item.content or ())]
     token = item.encrypted_content
+    opaque = unseal(token, NAME, id=item.id) if token else UNSIGNED
     return Thinking(
         text=BETWEEN_PARTS.join(part.text for part in parts if part.text),
-        opaque=unseal(token, NAME, id=item.id) if token else None,
+        opaque=opaque if opaque.origin else None,
     )
 
 

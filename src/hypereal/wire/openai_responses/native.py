@@ -113,6 +113,7 @@ class ResponsesDialect(Parsing):
         stream = read_flag(fields, "stream")
         envelope.stream = envelope.endpoint.stream_default if stream is None else stream
         envelope.max_output_tokens = read_integer(fields, "max_output_tokens", 1)
+        read_flag(fields, "store")  # whoever keeps the answer goes by it
         if read_flag(fields, "background"):
             # Its answer would come by another request, after this one was settled.
             raise InvalidRequest("background responses are not supported", param="background")
