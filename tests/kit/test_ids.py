@@ -5,7 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 
-from hypereal.kit.ids import hash_key, new_id, new_key_secret, request_id_factory
+import pytest
+
+from hypereal.kit.ids import (
+    MOST_ID_LENGTH,
+    hash_key,
+    is_plausible_id,
+    new_id,
+    new_key_secret,
+    request_id_factory,
+)
 
 
 def test_identifiers_are_prefixed_safe_and_differ() -> None:
@@ -19,6 +28,12 @@ def test_secrets_have_the_documented_shape_and_differ() -> None:
     made = {new_key_secret() for _ in range(1000)}
     assert len(made) == 1000
     assert all(re.fullmatch(r"ck_[0-9A-Za-z]{48}", one) for one in made)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "é", "\ud800", "line\n", "x" * (MOST_ID_LENGTH + 1)])
+def test_what_the_database_would_refuse_is_no_id(value: str) -> None:
+    assert not is_plausible_id(value)
+    assert is_plausible_id(new_id("resp"))
 
 
 def test_a_key_is_looked_up_by_its_digest() -> None:

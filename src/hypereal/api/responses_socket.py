@@ -56,7 +56,7 @@ def _is_error(data: bytes) -> bool:
     """Whether the data of an event is an `error`'s."""
     try:
         return _ERROR in data and _decode_head(data).type == "error"
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 KEY_PREFIX = "ck_"
 KEY_RANDOM_CHARACTERS = 48  # api.md section 2 asks for at least 40
+MOST_ID_LENGTH = 256  # ours have under 40 characters; some upstreams' have more
 
 
 def new_id(prefix: str, length: int = 20) -> str:
@@ -18,8 +19,9 @@ def new_id(prefix: str, length: int = 20) -> str:
 
 
 def is_plausible_id(value: str) -> bool:
-    """Whether `value` could be an id at all; the database refuses some strings (NUL, lone surrogates) with an error."""
-    return value.isascii() and value.isprintable()
+    """Whether `value` could be an id at all; the database refuses some strings with an error: NUL, lone surrogates, and
+    some kilobytes in a key."""
+    return value.isascii() and value.isprintable() and len(value) <= MOST_ID_LENGTH
 
 
 def new_key_secret() -> str:

@@ -83,7 +83,7 @@ def is_too_late_to_think(fields: Fields) -> bool:
         if thinking is None or thinking.type != "enabled":
             return False
         turns = _decode_turns(fields["messages"])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False
     return is_in_open_loop_without_thinking(_merged(turns))
 

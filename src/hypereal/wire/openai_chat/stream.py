@@ -142,7 +142,7 @@ class ChatStream:
         adds_credits: bool = False,
     ) -> None:
         self._envelope = envelope
-        self._head = _Head()
+        self._head: _Head = _Head()
         self._family = family
         self.hides_usage = hides_usage
         self.adds_credits = adds_credits
@@ -163,7 +163,7 @@ class ChatStream:
             if chunk.error is not None:
                 return error_text(chunk.error)
             if chunk.choices:
-                self._head = _Head(chunk.id, chunk.object, chunk.created, chunk.model)
+                self._head = chunk
                 return ""
         return None
 
