@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from hypereal.api.edge import find_endpoint, normalise
+from hypereal.api.ceilings import ceiling_of, declared_length, limited, too_large
+from hypereal.api.edge import family_of, find_endpoint, normalise
 from hypereal.api.inference import Inference
 from hypereal.api.queued import Message, Receive, Send
 from hypereal.api.responses_socket import ResponsesSocket, refuse_path
+from hypereal.errors import PayloadTooLarge
+from hypereal.wire.families import render
 
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -27,10 +30,13 @@ class Front:
     `doors` are asked for at each request: they exist only once the application has started.
     """
 
-    def __init__(self, framework: App, doors: Callable[[], Doors], request_id: Callable[[], str]) -> None:
+    def __init__(
+        self, framework: App, doors: Callable[[], Doors], request_id: Callable[[], str], *, body_limit_bytes: int
+    ) -> None:
         self._framework = framework
         self._doors = doors
         self._request_id = request_id
+        self._body_limit_bytes = body_limit_bytes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -59,4 +65,20 @@ class Front:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        await self._framework(scope, receive, send_named)
+        limit = ceiling_of(path, self._body_limit_bytes)
+        if declared_length(scope) > limit:
+            await _refuse_length(path, send_named, limit, request_id)
+        else:
+            await self._framework(scope, limited(receive, limit), send_named)
+
+
+async def _refuse_length(path: str, send: Send, limit: int, request_id: str) -> None:
+    """Refuse a body by what its head says of it. The connection ends with that, because the body is not read."""
+    body = render(family_of(path), PayloadTooLarge(too_large(limit)), request_id)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": PayloadTooLarge.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

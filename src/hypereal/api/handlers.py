@@ -76,7 +76,7 @@ def _framework(request: Request, error: Exception) -> Response:
             message = f"{request.url.path} does not take {request.method}"
             return answer(request, MethodNotAllowed(message), headers)
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return answer(request, PayloadTooLarge(), headers)
+            return answer(request, PayloadTooLarge(str(error.detail)), headers)
         case status if 400 <= status < 500:
             return answer(request, InvalidRequest(str(error.detail)), headers)
         case _:
