@@ -121,6 +121,8 @@ async def test_somebody_elses_key_is_not_found(caller: Caller, make_caller: Make
         ({"name": "x", "spendingLimit": "many"}, "spendingLimit"),
         ({"name": "x", "expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
         ({"name": "x", "expiresAt": "soon"}, "expiresAt"),
+        ({"name": "x", "expiresAt": "9999-12-31T23:59:59-14:00"}, "expiresAt"),
+        ({"name": "x", "expiresAt": "0001-01-01T00:00:00+14:00"}, "expiresAt"),
         ({"name": "x", "scopes": ["everything"]}, "scopes"),
         ({"name": "x", "scopes": []}, "scopes"),
         ({"name": "x", "allowedModels": []}, "allowedModels"),

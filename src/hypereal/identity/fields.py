@@ -14,6 +14,8 @@ from hypereal.errors import InvalidRequest
 LONGEST_NAME = 200
 MOST_MODELS = 1000
 LARGEST_NUMBER = 2**63 - 1
+LATEST_EXPIRY = datetime(3000, 1, 1, tzinfo=UTC)
+"""Far enough for "never in practice", and well before the last moment that the database and Python can tell."""
 
 
 def check_name(value: str, *, param: str = "name") -> str:
@@ -34,14 +36,16 @@ def check_ceiling(value: int | None, *, param: str) -> int | None:
 
 
 def check_expiry(value: datetime | None, *, param: str = "expiresAt") -> datetime | None:
-    """A moment in the future with its zone, or None for never."""
+    """A moment in the future that says its zone, in UTC; None for never."""
     if value is None:
         return None
     if value.tzinfo is None:
         raise InvalidRequest(f"{param} must say its time zone, like 2030-01-31T12:00:00Z", param=param)
     if value <= datetime.now(UTC):
         raise InvalidRequest(f"{param} must be in the future", param=param)
-    return value
+    if value >= LATEST_EXPIRY:
+        raise InvalidRequest(f"{param} must be before the year {LATEST_EXPIRY.year}, or null for never", param=param)
+    return value.astimezone(UTC)
 
 
 def check_models(names: Iterable[str] | None, *, param: str = "allowedModels") -> list[str] | None:
