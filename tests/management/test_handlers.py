@@ -53,6 +53,7 @@ async def test_what_a_route_raises_is_one_clean_error(app: FastAPI, raised: Exce
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "hunter2" not in answer.text
     assert answer.headers.get("retry-after") == ("7" if status == 429 else None)
+    assert answer.headers.get("connection") == ("close" if isinstance(raised, RuntimeError) else None)
 
 
 async def test_the_openapi_document_promises_no_422_and_names_every_form_of_key(anonymous: httpx2.AsyncClient) -> None:

@@ -84,6 +84,9 @@ def _framework(request: Request, error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    """A fault of ours: the client learns that it happened, the log what it was; the server sees it raised as well."""
+    """A fault of ours: the client learns that it happened, the log what it was; the server sees it raised as well.
+
+    That makes the server close the connection, which the client must hear before it sends its next request there.
+    """
     log.error("request.failed", path=request.url.path, error=type(error).__name__)
-    return answer(request, Internal())
+    return answer(request, Internal(), {"Connection": "close"})
