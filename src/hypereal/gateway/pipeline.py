@@ -14,6 +14,7 @@ import structlog
 
 from hypereal.errors import (
     HyperealError,
+    LargerThanLimit,
     RateLimited,
     ShuttingDown,
     Unauthorized,
@@ -183,6 +184,8 @@ class Pipeline:
         admission = self._windows.admit(self._subjects.of(principal), plan.tokens)
         if isinstance(admission, Limited):
             call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
+            if admission.retry_after_s is None:
+                return LargerThanLimit(admission.message)
             return RateLimited(admission.message, retry_after_s=admission.retry_after_s)
         call.admission = admission
         if admission.limit is not None:
