@@ -240,3 +240,13 @@ def test_header_names_in_any_case_are_read(raw: RawConnection) -> None:
 def test_a_body_needs_no_content_type(raw: RawConnection) -> None:
     raw.send(request(body_for(), "content-type: text/plain"))
     assert raw.read().text == TEXT
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_a_body_of_a_management_route_needs_no_content_type_either(
+    raw: RawConnection, content_type: str | None
+) -> None:
+    lines = () if content_type is None else (f"content-type: {content_type}",)
+    raw.send(request(b'{"name": "by curl"}', *lines, path="/api/api-keys"))
+    answer = raw.read()
+    assert (answer.status, answer.json.get("name")) == (201, "by curl"), answer.body

@@ -68,7 +68,7 @@ class LedgerFilters(Shape):
     since: AwareDatetime | None = Field(None, alias="from", description="Not before", examples=["2026-11-01T00:00:00Z"])
     until: AwareDatetime | None = Field(None, alias="to", description="Before", examples=["2026-12-01T00:00:00Z"])
     limit: int = Field(100, ge=1, le=MAX_ENTRIES)
-    cursor: str | None = Field(None, pattern=r"^\d{1,18}$", description="`nextCursor` of the page before")
+    cursor: str | None = Field(None, pattern="^[0-9]{1,18}$", description="`nextCursor` of the page before")
 
 
 router = APIRouter(tags=["Credits"], dependencies=DOCUMENTED, responses=dict(NATIVE_REFUSALS))

@@ -13,6 +13,9 @@ from hypereal.api.responses_socket import ResponsesSocket, refuse_path
 from hypereal.errors import PayloadTooLarge
 from hypereal.wire.families import render
 
+JSON = (b"content-type", b"application/json")
+"""Of every body that goes to the framework: it takes nothing else, and reads it only under this name."""
+
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
@@ -58,6 +61,7 @@ class Front:
             )
             return
         scope["raw_path"] = path.encode()
+        scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), JSON]
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_named(message: Message) -> None:
@@ -76,7 +80,7 @@ async def _refuse_length(path: str, send: Send, limit: int, request_id: str) -> 
     """Refuse a body by what its head says of it. The connection ends with that, because the body is not read."""
     body = render(family_of(path), PayloadTooLarge(too_large(limit)), request_id)
     headers = [
-        (b"content-type", b"application/json"),
+        JSON,
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]

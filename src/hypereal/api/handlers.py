@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from hypereal.api.edge import family_of
 from hypereal.errors import HyperealError, Internal, InvalidRequest, MethodNotAllowed, NotFound, PayloadTooLarge
+from hypereal.identity.fields import foreign_cursor
 from hypereal.wire.families import render
 
 _VERB = re.compile(r"/models/.+:[^/]*$")
@@ -47,8 +48,12 @@ def invalid_request(problems: list[Any]) -> InvalidRequest:
         return InvalidRequest("The body is not valid JSON")
     location = [str(part) for part in first["loc"]]
     field = ".".join(location[1:] if location and location[0] in WHERE else location)
+    if not field and location == ["body"]:
+        return InvalidRequest("The body must be a JSON object")
+    if field == "cursor":
+        return foreign_cursor()
     if first["type"] == "missing":
-        return InvalidRequest(f"{field or 'A JSON body'} is required", param=field or None)
+        return InvalidRequest(f"{field} is required", param=field or None)
     message = str(first["msg"]).removeprefix("Value error, ")
     return InvalidRequest(f"{field}: {message}" if field else message, param=field or None)
 

@@ -30,8 +30,10 @@ def check_name(value: str, *, param: str = "name") -> str:
 
 def check_ceiling(value: int | None, *, param: str) -> int | None:
     """A positive whole number that fits the database, or None for no ceiling."""
-    if value is not None and not 1 <= value <= LARGEST_NUMBER:
+    if value is not None and value < 1:
         raise InvalidRequest(f"{param} must be a positive number or null", param=param)
+    if value is not None and value > LARGEST_NUMBER:
+        raise InvalidRequest(f"{param} is too large", param=param)
     return value
 
 
@@ -69,13 +71,18 @@ def build_cursor(created_at: datetime, row_id: str) -> str:
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
+def foreign_cursor(param: str = "cursor") -> InvalidRequest:
+    """The refusal of a cursor that no list gave."""
+    return InvalidRequest(f"{param} is not one that this list gave", param=param)
+
+
 def parse_cursor(cursor: str, *, param: str = "cursor") -> tuple[datetime, str]:
     """What `build_cursor` made; raises `InvalidRequest` for anything else."""
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         created_at, row_id = msgspec.json.decode(packed, type=tuple[datetime, str])
     except (ValueError, binascii.Error, msgspec.MsgspecError) as exc:
-        raise InvalidRequest(f"{param} is not one that this list gave", param=param) from exc
+        raise foreign_cursor(param) from exc
     if created_at.tzinfo is None or not is_plausible_id(row_id):
-        raise InvalidRequest(f"{param} is not one that this list gave", param=param)
+        raise foreign_cursor(param)
     return created_at, row_id
