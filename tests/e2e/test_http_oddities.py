@@ -167,6 +167,16 @@ def test_nonsense_is_refused_and_harms_nobody(server: Server, raw: RawConnection
     assert server.client.chat("ok").status == 200
 
 
+def test_what_is_no_http_is_refused_in_the_native_shape(raw: RawConnection) -> None:
+    raw.send(b"GET\r\n\r\n")
+    answer = raw.read()
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+    assert answer.json["error"] == answer.json["message"] == "Invalid HTTP request received."
+    assert answer.json["code"] == "invalid_request"
+    assert answer.request_id.startswith("req_")
+    assert raw.is_closed()
+
+
 def test_a_length_and_chunks_together_are_refused(raw: RawConnection) -> None:
     body = body_for()
     raw.send(request(chunked(body, 50), "transfer-encoding: chunked", f"content-length: {len(body)}", length=False))
