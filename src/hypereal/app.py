@@ -122,7 +122,7 @@ def build(settings: Settings, sandbox_url: str | None = None) -> Front:
         health.router,
     ):
         app.include_router(router)
-    return Front(app, lambda: held["doors"], request_id)
+    return Front(app, lambda: held["doors"], request_id, body_limit_bytes=settings.body_limit_bytes)
 
 
 class Server:

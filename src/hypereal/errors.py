@@ -13,6 +13,7 @@
   + Gone (410)
   + PayloadTooLarge (413)
   + RateLimited (429)
+    - LargerThanLimit
   + HeadTooLarge (431)
   + Internal (500)
     - Unavailable (503)
@@ -167,6 +168,12 @@ class RateLimited(HyperealError):
     blame = "client"
     retryable = True
     default_message = "Rate limit exceeded"
+
+
+class LargerThanLimit(RateLimited):
+    """The request alone needs more than the limit allows: no waiting helps."""
+
+    retryable = False
 
 
 class Internal(HyperealError):

@@ -171,7 +171,7 @@ def test_a_session_stays_where_its_cache_is(server: Server) -> None:
     assert served_by(session) == "ok"
 
 
-@pytest.mark.parametrize(
+COUNTS = pytest.mark.parametrize(
     ("client_format", "path", "count"),
     [
         ("anthropic", "/v1/messages/count_tokens", "input_tokens"),
@@ -179,6 +179,9 @@ def test_a_session_stays_where_its_cache_is(server: Server) -> None:
         ("gemini", "/v1beta/models/{model}:countTokens", "totalTokens"),
     ],
 )
+
+
+@COUNTS
 def test_tokens_are_counted_for_nothing(server: Server, client_format: str, path: str, count: str) -> None:
     speaker = SPEAKERS[client_format]
     for model, basis in ((f"speaks-{client_format}", "provider"), (f"tells-{client_format}", "estimated")):
@@ -199,6 +202,23 @@ def test_tokens_are_counted_for_nothing(server: Server, client_format: str, path
         answer = server.client.post(path.format(model="no-such-model"), broken)
         assert answer.status == 400
         assert speaker.last_error(answer)
+
+
+@COUNTS
+def test_what_an_upstream_refuses_to_count_is_refused_and_what_it_fails_to_count_is_estimated(
+    server: Server, client_format: str, path: str, count: str
+) -> None:
+    speaker = SPEAKERS[client_format]
+    model = f"refuses-{client_format}"
+    refused = server.client.post(path.format(model=model), speaker.body(model, LONG, False))
+    assert refused.status == 400, refused.body
+    assert "max_tokens is too large" in str(speaker.last_error(refused))
+    row = bill(server, refused)
+    assert (row["credits"], row["status"]) == (0, 400)
+    model = f"breaks-{client_format}"
+    estimated = server.client.post(path.format(model=model), speaker.body(model, LONG, False))
+    assert (estimated.status, estimated.json[count] > 0) == (200, True)
+    assert bill(server, estimated)["basis"] == "estimated"
 
 
 @pytest.mark.parametrize("path", ["/v1/responses/compact", "/v1/codex/responses/compact"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hypereal.api.ceilings import MANAGEMENT_BODY_BYTES
 from tests.support.bills import settled
 from tests.support.catalogue_file import COST_OF_OK
 from tests.support.gateway_under_test import BODY_LIMIT_BYTES
@@ -166,6 +167,16 @@ def test_nonsense_is_refused_and_harms_nobody(server: Server, raw: RawConnection
     assert server.client.chat("ok").status == 200
 
 
+def test_what_is_no_http_is_refused_in_the_native_shape(raw: RawConnection) -> None:
+    raw.send(b"GET\r\n\r\n")
+    answer = raw.read()
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+    assert answer.json["error"] == answer.json["message"] == "Invalid HTTP request received."
+    assert answer.json["code"] == "invalid_request"
+    assert answer.request_id.startswith("req_")
+    assert raw.is_closed()
+
+
 def test_a_length_and_chunks_together_are_refused(raw: RawConnection) -> None:
     body = body_for()
     raw.send(request(chunked(body, 50), "transfer-encoding: chunked", f"content-length: {len(body)}", length=False))
@@ -185,6 +196,29 @@ def test_a_chunked_body_over_the_limit_is_refused(raw: RawConnection) -> None:
         raw.send(piece)
     raw.send(b"0\r\n\r\n")
     assert raw.read().status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "length"),
+    [("/api/api-keys", MANAGEMENT_BODY_BYTES + 1), ("/v1/responses/resp_1/unknown", BODY_LIMIT_BYTES + 1)],
+)
+def test_no_route_of_the_framework_reads_a_body_over_its_limit(raw: RawConnection, path: str, length: int) -> None:
+    raw.send(request(None, f"content-length: {length}", path=path))
+    answer = raw.read()
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+    error = answer.json if path.startswith("/api/") else answer.json["error"]
+    assert error["code"] == "payload_too_large"
+    assert answer.request_id
+    assert raw.is_closed()
+
+
+def test_a_chunked_body_of_a_management_route_is_refused_as_soon_as_it_is_over_the_limit(raw: RawConnection) -> None:
+    raw.send(request(None, "transfer-encoding: chunked", "content-type: application/json", path="/api/api-keys"))
+    raw.send((b"10000\r\n" + b" " * 0x10000 + b"\r\n") * (MANAGEMENT_BODY_BYTES // 0x10000 + 1))
+    answer = raw.read()
+    assert (answer.status, answer.json["code"]) == (413, "payload_too_large")
+    assert answer.json["message"] == f"The request body is larger than {MANAGEMENT_BODY_BYTES} bytes"
+    assert raw.is_closed()
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_request_harms_nobody(server: Server) -> None:
@@ -216,3 +250,13 @@ def test_header_names_in_any_case_are_read(raw: RawConnection) -> None:
 def test_a_body_needs_no_content_type(raw: RawConnection) -> None:
     raw.send(request(body_for(), "content-type: text/plain"))
     assert raw.read().text == TEXT
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_a_body_of_a_management_route_needs_no_content_type_either(
+    raw: RawConnection, content_type: str | None
+) -> None:
+    lines = () if content_type is None else (f"content-type: {content_type}",)
+    raw.send(request(b'{"name": "by curl"}', *lines, path="/api/api-keys"))
+    answer = raw.read()
+    assert (answer.status, answer.json.get("name")) == (201, "by curl"), answer.body

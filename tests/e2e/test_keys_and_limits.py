@@ -232,6 +232,14 @@ def test_a_window_of_tokens_counts_what_was_used(server: Server) -> None:
     assert later.status == 429
 
 
+def test_a_request_that_no_window_can_hold_is_not_to_be_sent_again(server: Server) -> None:
+    holder = open_account(server, "1000", key={"tokens_per_minute": 100})
+    refused = chat_with(server, holder.secret, max_tokens=300)
+    assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
+    assert refused.headers["x-should-retry"] == "false"
+    assert "retry-after" not in refused.headers
+
+
 def test_concurrency_is_limited_and_given_back(server: Server, upstream: FaultyUpstream) -> None:
     holder = open_account(server, "1000", key={"concurrency": 1})
     marker = f"alone {holder.key_id}"

@@ -63,6 +63,15 @@ def test_a_request_goes_on_from_the_answer_of_any_model(
     assert len(upstream.seen(marker)[-1].json["messages"]) == 5
 
 
+def test_codexs_spelling_of_the_path_reaches_what_is_below_it(server: Server) -> None:
+    name = name_of(ask(server.client))
+    for spelling in ("/v1/codex/responses", "/api/v1/codex/responses"):
+        assert server.client.get(f"{spelling}/{name}").json["id"] == name
+        counted = server.client.post(f"{spelling}/input_tokens", {"model": MODEL, "input": "Hi"})
+        assert (counted.status, counted.json["object"]) == (200, "response.input_tokens"), counted.body
+    assert server.client.request("DELETE", f"/v1/codex/responses/{name}").status == 200
+
+
 def test_a_response_of_another_account_is_as_unknown_as_one_that_never_was(server: Server, stranger: Client) -> None:
     theirs = name_of(ask(server.client))
     asked = ask(stranger, previous_response_id=theirs)

@@ -166,6 +166,7 @@ def test_a_cursor_with_an_impossible_id_or_time_is_refused() -> None:
         (KeyChanges(spending_limit=2**63), "spendingLimit"),
         (KeyChanges(expires_at=datetime(2020, 1, 1, tzinfo=UTC)), "expiresAt"),
         (KeyChanges(expires_at=datetime(2999, 1, 1)), "expiresAt"),  # noqa: DTZ001
+        (KeyChanges(expires_at=datetime(3000, 1, 1, tzinfo=UTC)), "expiresAt"),
         (KeyChanges(scopes=["inference", "everything"]), "scopes"),
         (KeyChanges(scopes=[]), "scopes"),
         (KeyChanges(allowed_models=[]), "allowedModels"),

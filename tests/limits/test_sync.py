@@ -84,6 +84,7 @@ async def test_a_restarted_process_picks_up_what_was_counted(engine: AsyncEngine
     assert after.admit(subject, 10, tokens=100) == 2
     refusal = after.windows.admit([subject], 1)
     assert isinstance(refusal, Limited)
+    assert refusal.retry_after_s is not None
     assert refusal.retry_after_s <= 3610 - 20
 
 

@@ -55,7 +55,11 @@ def check_against_model(
             assert outcome.remaining == 0
             assert outcome.limit == limit
             assert clock.now < outcome.reset <= clock.now + seconds + grain_s + 1
-            assert 1 <= outcome.retry_after_s <= seconds + grain_s + 1
+            if weight > limit:
+                assert outcome.retry_after_s is None
+            else:
+                assert outcome.retry_after_s is not None
+                assert 1 <= outcome.retry_after_s <= seconds + grain_s + 1
 
 
 @given(steps=steps, limit=st.integers(1, 8))
@@ -113,7 +117,7 @@ def test_a_refused_request_does_not_count_anywhere() -> None:
     held = admitted(windows.admit([account, key]))
     for _ in range(20):
         assert refused(windows.admit([account, key])).limit == 1
-    assert held.remaining == 9
+    assert (held.limit, held.remaining) == (1, 0)
     assert admitted(windows.admit([account])).remaining == 8
 
 
@@ -128,18 +132,29 @@ def test_both_the_account_and_the_key_are_limited() -> None:
     assert "3 requests per hour for this account" in refused(windows.admit([account, second])).message
 
 
-def test_the_headers_show_the_hourly_window_of_the_account() -> None:
+def test_the_headers_show_the_window_with_the_smallest_part_left() -> None:
     clock = FrozenClock(1_800_000_000.5)
     windows = Windows(clock=clock)
     subjects = [
         Subject(id="a", requests_per_hour=1000, requests_per_minute=5),
         Subject(id="k", noun="key", requests_per_hour=2),
     ]
-    admission = admitted(windows.admit(subjects))
-    assert (admission.limit, admission.remaining, admission.reset) == (1000, 999, 1_800_003_601)
+    for left in (1, 0):
+        admission = admitted(windows.admit(subjects))
+        assert (admission.limit, admission.remaining, admission.reset) == (2, left, 1_800_003_601)
+        assert windows.show(subjects) == (2, left, 1_800_003_601)
+    assert refused(windows.admit(subjects)).limit == 2
 
 
-def test_without_an_hourly_window_the_headers_show_the_one_with_least_room() -> None:
+def test_the_headers_show_the_accounts_own_window_while_it_is_the_tightest() -> None:
+    windows = Windows(clock=FrozenClock())
+    account = Subject(id="a", requests_per_hour=10)
+    admitted(windows.admit([account]))
+    admission = admitted(windows.admit([account, Subject(id="k", noun="key", requests_per_minute=10)]))
+    assert (admission.limit, admission.remaining) == (10, 8)
+
+
+def test_a_window_of_tokens_is_shown_when_it_is_the_tightest() -> None:
     windows = Windows(clock=FrozenClock())
     subjects = [
         Subject(id="a", requests_per_minute=50, tokens_per_minute=40),
@@ -187,7 +202,7 @@ def test_waiting_as_long_as_told_is_enough() -> None:
     subject = Subject(id="a", requests_per_minute=1)
     admitted(windows.admit([subject]))
     clock.advance(0.05)
-    clock.advance(refused(windows.admit([subject])).retry_after_s)
+    clock.advance(refused(windows.admit([subject])).retry_after_s or 0)
     admitted(windows.admit([subject]))
 
 
@@ -232,7 +247,7 @@ def test_a_request_larger_than_the_ceiling_is_told_so() -> None:
     windows = Windows(clock=FrozenClock())
     refusal = refused(windows.admit([Subject(id="a", tokens_per_minute=100)], 101))
     assert refusal.message.endswith("100 tokens per minute for this account, and this request alone may need 101")
-    assert refusal.retry_after_s == 60
+    assert (refusal.retry_after_s, refusal.reset) == (None, FrozenClock().now + 60)
 
 
 def test_a_request_that_is_forgotten_frees_its_place() -> None:

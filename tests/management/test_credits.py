@@ -109,6 +109,8 @@ async def test_somebody_elses_entries_are_not_listed(
         ({"kind": "gift"}, "kind"),
         ({"from": "yesterday"}, "from"),
         ({"from": "2026-11-01T00:00:00"}, "from"),
+        ({"to": "9999-12-31T23:59:59-14:00"}, "to"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "from"),
         ({"limit": 0}, "limit"),
         ({"limit": 1001}, "limit"),
         ({"cursor": "9" * 30}, "cursor"),

@@ -27,6 +27,26 @@ async def test_another_method_is_a_405_that_names_the_right_ones(anonymous: http
     assert answer.headers["allow"] == "GET"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/api/api-keys", "GET, POST"),
+        ("POST", "/api/api-keys/key_1", "GET, PATCH, DELETE"),
+        ("PUT", "/v1/messages", "GET, POST"),
+        ("PUT", "/v1beta/models/gemini:generateContent", "GET, POST"),
+        ("GET", "/v1/embeddings", "POST"),
+        ("PUT", "/v1/completions", "POST"),
+        ("DELETE", "/v1/chat", "POST"),
+    ],
+)
+async def test_a_405_names_every_method_of_the_path(
+    anonymous: httpx2.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    answer = await anonymous.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert answer.json()["error"]
+
+
 async def test_no_validation_failure_is_a_422(caller: Caller) -> None:
     answer = await caller.http.get("/api/api-usage", params={"days": "many"})
     assert answer.status_code == 400
@@ -53,6 +73,7 @@ async def test_what_a_route_raises_is_one_clean_error(app: FastAPI, raised: Exce
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "hunter2" not in answer.text
     assert answer.headers.get("retry-after") == ("7" if status == 429 else None)
+    assert answer.headers.get("connection") == ("close" if isinstance(raised, RuntimeError) else None)
 
 
 async def test_the_openapi_document_promises_no_422_and_names_every_form_of_key(anonymous: httpx2.AsyncClient) -> None:

@@ -121,6 +121,8 @@ async def test_somebody_elses_key_is_not_found(caller: Caller, make_caller: Make
         ({"name": "x", "spendingLimit": "many"}, "spendingLimit"),
         ({"name": "x", "expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
         ({"name": "x", "expiresAt": "soon"}, "expiresAt"),
+        ({"name": "x", "expiresAt": "9999-12-31T23:59:59-14:00"}, "expiresAt"),
+        ({"name": "x", "expiresAt": "0001-01-01T00:00:00+14:00"}, "expiresAt"),
         ({"name": "x", "scopes": ["everything"]}, "scopes"),
         ({"name": "x", "scopes": []}, "scopes"),
         ({"name": "x", "allowedModels": []}, "allowedModels"),
@@ -136,11 +138,24 @@ async def test_a_bad_field_is_a_400_that_names_it(caller: Caller, body: dict[str
     assert answer.json()["error"] == answer.json()["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff"])
-async def test_a_body_that_is_no_object_is_a_400(caller: Caller, body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"{", b"\xff"])
+async def test_a_body_that_is_no_json_is_a_400(caller: Caller, body: bytes) -> None:
     answer = await caller.http.post(KEYS, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert answer.json()["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"x"', b"1"])
+async def test_a_body_that_is_no_object_is_a_400_that_says_so(caller: Caller, body: bytes) -> None:
+    answer = await caller.http.post(KEYS, content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["message"]) == (400, "The body must be a JSON object")
+
+
+@pytest.mark.parametrize("field", ["spendingLimit", "requestsPerHour"])
+@pytest.mark.parametrize("value", [2**63, 1e18 * 10, 10**400])
+async def test_a_limit_that_is_too_large_is_called_that(caller: Caller, field: str, value: float) -> None:
+    answer = await caller.http.post(KEYS, json={"name": "x", field: int(value)})
+    assert (answer.status_code, answer.json()["message"]) == (400, f"{field} is too large")
 
 
 async def test_a_key_of_an_organisation_one_is_not_in_cannot_be_made(caller: Caller) -> None:
@@ -149,10 +164,12 @@ async def test_a_key_of_an_organisation_one_is_not_in_cannot_be_made(caller: Cal
     assert (await caller.http.post(KEYS, json={"name": "x", "orgId": caller.account_id})).status_code == 201
 
 
-@pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA"])
-async def test_a_made_up_cursor_is_a_400(caller: Caller, cursor: str) -> None:
-    answer = await caller.http.get(KEYS, params={"cursor": cursor})
+@pytest.mark.parametrize("path", [KEYS, "/api/credits/ledger", "/api/api-usage"])
+@pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA", "", "a\x00", "x" * 2000, "\u0664\u0662"])
+async def test_a_made_up_cursor_is_a_400(caller: Caller, path: str, cursor: str) -> None:
+    answer = await caller.http.get(path, params={"cursor": cursor})
     assert (answer.status_code, answer.json()["param"]) == (400, "cursor")
+    assert answer.json()["message"] == "cursor is not one that this list gave"
 
 
 async def test_reading_needs_its_scope_and_writing_another(make_caller: MakeCaller) -> None:

@@ -17,7 +17,7 @@ async def listed(caller: Caller, path: str = "/v1/models") -> list[str]:
 
 
 CHAT_PATHS = [
-    *("/v1/chat/completions", "/v1/chat", "/v1/spicy-chat", "/v1/responses", "/v1/codex/responses"),
+    *("/v1/chat/completions", "/v1/chat", "/v1/spicy-chat", "/v1/responses"),
     *("/v1/responses/input_tokens", "/v1/messages", "/v1/messages/count_tokens", "/v1/gemini"),
     *(
         f"{version}/models/{{model}}:{verb}"

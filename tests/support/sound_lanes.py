@@ -14,7 +14,8 @@ CACHED_TOKENS = 1024
 
 
 def sound_rows(upstream: FaultyUpstream) -> Rows:
-    """`speaks-<format>` answers in one format and counts in it, `tells-<format>` counts nothing."""
+    """`speaks-<format>` answers in one format and counts in it, `tells-<format>` counts nothing; `refuses-<format>` and
+    `breaks-<format>` fail to count, by the client's fault and by the upstream's."""
     tag = secrets.token_hex(4)
     upstreams: list[dict[str, Any]] = []
     models: list[dict[str, Any]] = []
@@ -22,6 +23,9 @@ def sound_rows(upstream: FaultyUpstream) -> Rows:
         counts = [name] if FORMATS[name].count else []
         for lane, more in ((f"speaks-{name}", {"counts": counts}), (f"tells-{name}", {})):
             upstreams.append(format_row(lane, upstream.url(f"ok~{lane}"), name, **more))
+            models.append(model_row(lane, [f"{lane}:served-{lane}"], kinds=["chat"]))
+        for lane, behaviour in ((f"refuses-{name}", "rejected"), (f"breaks-{name}", "unavailable")):
+            upstreams.append(format_row(lane, upstream.url(f"{behaviour}~{lane}"), name, counts=counts))
             models.append(model_row(lane, [f"{lane}:served-{lane}"], kinds=["chat"]))
     upstreams += [
         upstream_row("busy-once", upstream.url(f"busy_once~{tag}"), kinds=["chat"]),

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from hypereal.api.deps import DOCUMENTED, CreditsRead, Served
 from hypereal.api.services import Services
-from hypereal.api.shapes import NATIVE_REFUSALS, Credits, Number, Shape, dollars_number
+from hypereal.api.shapes import NATIVE_REFUSALS, Credits, Moment, Number, Shape, dollars_number
 from hypereal.billing import ledger, wallet
 from hypereal.billing.wallet import Balance
 from hypereal.identity.principal import Principal
@@ -65,10 +65,10 @@ class LedgerFilters(Shape):
     """Which entries: of one kind, from one moment up to, not including, another."""
 
     kind: ledger.EntryKind | None = None
-    since: AwareDatetime | None = Field(None, alias="from", description="Not before", examples=["2026-11-01T00:00:00Z"])
-    until: AwareDatetime | None = Field(None, alias="to", description="Before", examples=["2026-12-01T00:00:00Z"])
+    since: Moment | None = Field(None, alias="from", description="Not before", examples=["2026-11-01T00:00:00Z"])
+    until: Moment | None = Field(None, alias="to", description="Before", examples=["2026-12-01T00:00:00Z"])
     limit: int = Field(100, ge=1, le=MAX_ENTRIES)
-    cursor: str | None = Field(None, pattern=r"^\d{1,18}$", description="`nextCursor` of the page before")
+    cursor: str | None = Field(None, pattern="^[0-9]{1,18}$", description="`nextCursor` of the page before")
 
 
 router = APIRouter(tags=["Credits"], dependencies=DOCUMENTED, responses=dict(NATIVE_REFUSALS))

@@ -27,7 +27,7 @@ Served = Annotated[Services, Depends(get_services)]
 async def authenticate(request: Request, response: Response, services: Served) -> Principal:
     """Who holds the key of this request, in whichever form it came; raises `Unauthorized`.
 
-    The answer shows the account's rate limit, which only inference counts against (api.md section 12).
+    The answer shows the tightest rate limit, which only inference counts against (api.md section 12).
     """
     secret = extract_secret(request.scope["headers"], request.scope["query_string"])
     outcome = await services.verifier.verify(secret)

@@ -13,6 +13,7 @@ from hypereal.wire import ENDPOINTS, Endpoint, Family
 from hypereal.wire.base import BARE, Context
 
 _SLASHES = re.compile(r"/{2,}")
+_CODEXS = re.compile(r"^/v1/codex(?=/responses(?:/|$))")
 _GOOGLES = re.compile(r"^/v1/gemini(/v1beta|/v1)?(?=/models(?:/|$))")
 
 _FAMILIES: tuple[tuple[str, Family], ...] = (
@@ -38,7 +39,7 @@ def normalise(path: str) -> str:
     """The one spelling of a path: `/api/v1/…`, `/v1/v1/…` and `/api/v1/v1/…` mean `/v1/…`; doubled slashes are one.
 
     `/api/v1beta/…` likewise; other `/api/…` paths are routes of their own. Google's own paths below `/v1/gemini`, which
-    clients make that take it for their base URL, mean `/v1beta/…`.
+    clients make that take it for their base URL, mean `/v1beta/…`. `/v1/codex/responses/…` means `/v1/responses/…`.
     """
     if "//" in path:
         path = _SLASHES.sub("/", path)
@@ -48,6 +49,8 @@ def normalise(path: str) -> str:
         path = path[3:]
     if path.startswith("/v1/gemini/"):
         path = _GOOGLES.sub("/v1beta", path)
+    elif path.startswith("/v1/codex/"):
+        path = _CODEXS.sub("/v1", path)
     return path.rstrip("/") or "/"
 
 
@@ -64,8 +67,9 @@ BY_PATH: Mapping[str, Endpoint] = MappingProxyType(
 )
 HOT_PATHS: Mapping[bytes, Endpoint] = MappingProxyType(
     {
-        f"{prefix}{endpoint.path}".encode(): endpoint
+        f"{prefix}{path}".encode(): endpoint
         for endpoint in BY_PATH.values()
+        for path in (endpoint.path, endpoint.path.replace("/v1/responses", "/v1/codex/responses"))
         for prefix in ("", "/api", "/v1", "/api/v1")
     }
 )

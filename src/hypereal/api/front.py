@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from hypereal.api.edge import find_endpoint, normalise
+from hypereal.api.ceilings import ceiling_of, declared_length, limited, too_large
+from hypereal.api.edge import family_of, find_endpoint, normalise
 from hypereal.api.inference import Inference
 from hypereal.api.queued import Message, Receive, Send
 from hypereal.api.responses_socket import ResponsesSocket, refuse_path
+from hypereal.errors import PayloadTooLarge
+from hypereal.wire.families import render
+
+JSON = (b"content-type", b"application/json")
+"""Of every body that goes to the framework: it takes nothing else, and reads it only under this name."""
 
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -27,10 +33,13 @@ class Front:
     `doors` are asked for at each request: they exist only once the application has started.
     """
 
-    def __init__(self, framework: App, doors: Callable[[], Doors], request_id: Callable[[], str]) -> None:
+    def __init__(
+        self, framework: App, doors: Callable[[], Doors], request_id: Callable[[], str], *, body_limit_bytes: int
+    ) -> None:
         self._framework = framework
         self._doors = doors
         self._request_id = request_id
+        self._body_limit_bytes = body_limit_bytes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -52,6 +61,7 @@ class Front:
             )
             return
         scope["raw_path"] = path.encode()
+        scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"content-type"), JSON]
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_named(message: Message) -> None:
@@ -59,4 +69,20 @@ class Front:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        await self._framework(scope, receive, send_named)
+        limit = ceiling_of(path, self._body_limit_bytes)
+        if declared_length(scope) > limit:
+            await _refuse_length(path, send_named, limit, request_id)
+        else:
+            await self._framework(scope, limited(receive, limit), send_named)
+
+
+async def _refuse_length(path: str, send: Send, limit: int, request_id: str) -> None:
+    """Refuse a body by what its head says of it. The connection ends with that, because the body is not read."""
+    body = render(family_of(path), PayloadTooLarge(too_large(limit)), request_id)
+    headers = [
+        JSON,
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": PayloadTooLarge.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -18,10 +18,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from hypereal.api.auth import SCHEME, USUAL, extract_secret
 from hypereal.api.edge import HOT_PATHS, find_endpoint, normalise, read_context
-from hypereal.errors import HeadTooLarge, HyperealError, Internal, PayloadTooLarge
+from hypereal.errors import HeadTooLarge, HyperealError, Internal, InvalidRequest, PayloadTooLarge
 from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
 from hypereal.gateway.pipeline import Pipeline
 from hypereal.kit.drive import Drive
+from hypereal.kit.ids import new_id
 from hypereal.kit.outbox import Outbox
 from hypereal.wire.base import BARE, Context, Endpoint, Family
 from hypereal.wire.families import render, render_event
@@ -286,12 +287,23 @@ class HotLaneProtocol(HttpToolsProtocol):
             return
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            body = render(Family.NATIVE, HeadTooLarge(), "")
-            self.transport.write(
-                b"%bcontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
-                % (STATUS_LINE[HeadTooLarge.status], len(body), body)
-            )
-            self.transport.close()
+            self._refuse_and_close(HeadTooLarge())
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's way to answer what is no HTTP."""
+        self._refuse_and_close(InvalidRequest(msg))
+
+    def _refuse_and_close(self, error: HyperealError) -> None:
+        """Answer a request that has no path yet, or none that counts, in the native shape."""
+        request_id = new_id("req")
+        body = render(Family.NATIVE, error, request_id)
+        defaults = b"".join(b"%b: %b\r\n" % pair for pair in self.server_state.default_headers)
+        self.transport.write(
+            b"%b%bx-request-id: %b\r\nconnection: close\r\n"
+            % (STATUS_LINE[error.status], defaults, request_id.encode())
+            + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         self._is_in_head = True

@@ -15,6 +15,7 @@ from hypereal.api.grants import UNRESTRICTED, check_grant
 from hypereal.api.shapes import NATIVE_REFUSALS, Credits, Shape, Text
 from hypereal.errors import InvalidRequest, NotFound
 from hypereal.identity import keys
+from hypereal.identity.fields import LARGEST_NUMBER
 from hypereal.identity.principal import Principal
 from hypereal.identity.scopes import Scope
 from hypereal.kit.money import Micro, parse_credits
@@ -154,6 +155,8 @@ def _check_organisation(principal: Principal, org_id: str | None) -> None:
 
 
 def _micro(amount: Decimal) -> Micro:
+    if amount > LARGEST_NUMBER:
+        raise InvalidRequest("spendingLimit is too large", param="spendingLimit")
     try:
         return parse_credits(str(amount))
     except ValueError as exc:

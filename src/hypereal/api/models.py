@@ -151,7 +151,6 @@ async def list_endpoint_models(request: Request, services: Served, principal: Mo
 
 
 @public.get("/v1/responses", summary="List the models of Responses")
-@public.get("/v1/codex/responses", summary="List the models of Responses")
 async def list_responses_models(request: Request, services: Served) -> ModelList:
     """The models that `POST` on the same path accepts. Needs no key: Codex CLI asks to see whether it is connected."""
     return _listing(services, None, _at(request.url.path))

@@ -14,6 +14,7 @@ import structlog
 
 from hypereal.errors import (
     HyperealError,
+    LargerThanLimit,
     RateLimited,
     ShuttingDown,
     Unauthorized,
@@ -38,7 +39,7 @@ from hypereal.kit.sse import split_events
 from hypereal.kit.watch import Watch
 from hypereal.limits.counters import Limited
 from hypereal.limits.windows import Windows
-from hypereal.providers.base import Failure
+from hypereal.providers.base import Failure, FailureKind
 from hypereal.wire import COUNTERS
 from hypereal.wire.base import BARE, EVENT_STREAM, Context, Endpoint, Kind
 from hypereal.wire.families import render
@@ -193,6 +194,8 @@ class Pipeline:
         admission = self._windows.admit(self._subjects.of(principal), plan.tokens)
         if isinstance(admission, Limited):
             call.limit_fields = _limit_fields(admission.limit, 0, admission.reset)
+            if admission.retry_after_s is None:
+                return LargerThanLimit(admission.message)
             return RateLimited(admission.message, retry_after_s=admission.retry_after_s)
         call.admission = admission
         if admission.limit is not None:
@@ -235,12 +238,18 @@ class Pipeline:
             self._end_stream(call, relay, result, bill, charged)
 
     async def _count(self, call: Call, plan: Plan) -> None:
-        """Count tokens where an upstream can, else estimate; nothing is charged for it."""
+        """Count tokens where an upstream can, else estimate; nothing is charged for it.
+
+        A request that the upstream refuses as malformed is refused here too: it would be as a real one.
+        """
         exchange = call.exchange = Exchange(
             request_id=call.request_id, plan=plan, downstream=call.downstream, commit=_never_streams
         )
         result: Result | None = await self._failover.run(exchange) if plan.routes else None
         gone = result is GONE
+        if isinstance(result, Failure) and result.kind is FailureKind.REJECTED and not gone:
+            self._end_failed(call, exchange, result)
+            return
         record = call.settlement(
             now=self._watch.time(),
             status=CLIENT_CLOSED if gone else 200,

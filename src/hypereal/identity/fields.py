@@ -15,6 +15,8 @@ from hypereal.kit.ids import is_plausible_id
 LONGEST_NAME = 200
 MOST_MODELS = 1000
 LARGEST_NUMBER = 2**63 - 1
+LATEST_EXPIRY = datetime(3000, 1, 1, tzinfo=UTC)
+"""Far enough for "never in practice", and well before the last moment that the database and Python can tell."""
 
 
 def check_name(value: str, *, param: str = "name") -> str:
@@ -29,20 +31,24 @@ def check_name(value: str, *, param: str = "name") -> str:
 
 def check_ceiling(value: int | None, *, param: str) -> int | None:
     """A positive whole number that fits the database, or None for no ceiling."""
-    if value is not None and not 1 <= value <= LARGEST_NUMBER:
+    if value is not None and value < 1:
         raise InvalidRequest(f"{param} must be a positive number or null", param=param)
+    if value is not None and value > LARGEST_NUMBER:
+        raise InvalidRequest(f"{param} is too large", param=param)
     return value
 
 
 def check_expiry(value: datetime | None, *, param: str = "expiresAt") -> datetime | None:
-    """A moment in the future with its zone, or None for never."""
+    """A moment in the future that says its zone, in UTC; None for never."""
     if value is None:
         return None
     if value.tzinfo is None:
         raise InvalidRequest(f"{param} must say its time zone, like 2030-01-31T12:00:00Z", param=param)
     if value <= datetime.now(UTC):
         raise InvalidRequest(f"{param} must be in the future", param=param)
-    return value
+    if value >= LATEST_EXPIRY:
+        raise InvalidRequest(f"{param} must be before the year {LATEST_EXPIRY.year}, or null for never", param=param)
+    return value.astimezone(UTC)
 
 
 def check_models(names: Iterable[str] | None, *, param: str = "allowedModels") -> list[str] | None:
@@ -61,13 +67,18 @@ def build_cursor(created_at: datetime, row_id: str) -> str:
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
+def foreign_cursor(param: str = "cursor") -> InvalidRequest:
+    """The refusal of a cursor that no list gave."""
+    return InvalidRequest(f"{param} is not one that this list gave", param=param)
+
+
 def parse_cursor(cursor: str, *, param: str = "cursor") -> tuple[datetime, str]:
     """What `build_cursor` made; raises `InvalidRequest` for anything else."""
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         created_at, row_id = msgspec.json.decode(packed, type=tuple[datetime, str])
     except (ValueError, binascii.Error, msgspec.MsgspecError) as exc:
-        raise InvalidRequest(f"{param} is not one that this list gave", param=param) from exc
+        raise foreign_cursor(param) from exc
     if created_at.tzinfo is None or not is_plausible_id(row_id):
-        raise InvalidRequest(f"{param} is not one that this list gave", param=param)
+        raise foreign_cursor(param)
     return created_at, row_id

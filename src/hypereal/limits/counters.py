@@ -34,10 +34,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limited:
-    """A refusal: which ceiling was reached, and when a request like this one can be let in (`reset`, unix seconds)."""
+    """A refusal: which ceiling was reached, and when a request like this one can be let in (`reset`, unix seconds).
+
+    `retry_after_s` is None when it never can, because it alone passes the ceiling; `reset` is then when the window will
+    be empty.
+    """
 
     message: str
-    retry_after_s: int
+    retry_after_s: int | None
     limit: int
     reset: int
     remaining: int = 0
@@ -172,7 +176,6 @@ def _refusal(subject: Subject, window: RollingWindow, *, amount: int, limit: int
     message = f"Rate limit exceeded: {limit} {what} for this {subject.noun}"
     if amount > limit:
         message = f"{message}, and this request alone may need {amount}"
-        at = now + window.span.seconds
-    else:
-        at = window.leaves_at(window.used(now) + amount - limit)
+        return Limited(message=message, retry_after_s=None, limit=limit, reset=math.ceil(now + window.span.seconds))
+    at = window.leaves_at(window.used(now) + amount - limit)
     return Limited(message=message, retry_after_s=max(1, math.ceil(at - now)), limit=limit, reset=math.ceil(at))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from hypereal.limits.counters import Counters, Limited, Subject
-from hypereal.limits.rolling import Cell
+from hypereal.limits.rolling import Cell, RollingWindow
 
 _Taken = tuple[Counters, Cell | None]
 _Shown = tuple[int | None, int, int]
@@ -59,8 +59,7 @@ class Windows:
     def admit(self, subjects: Sequence[Subject], tokens_estimate: int = 0) -> Admission | Limited:
         """Let a request in under the ceilings of all `subjects`, or refuse it: then nothing is counted.
 
-        The headers show the hourly window of the first subject that has ceilings (the account, by convention), or else
-        whichever window has least room.
+        The headers show the window of all subjects that has the smallest part of its ceiling left.
         """
         now = self._clock()
         if len(subjects) == 1:
@@ -145,17 +144,14 @@ class Windows:
 
 
 def _shown(involved: Sequence[Counters], now: float) -> _Shown:
-    """Limit, remaining and reset for the headers."""
-    if not involved:
+    """Limit, remaining and reset of the window that has the smallest part of its ceiling left: the first to refuse a
+    client that goes on as it does. Of equals, the first."""
+    rooms = [room for counters in involved for room in counters.rooms()]
+    if not rooms:
         return None, 0, 0
-    first = involved[0]
-    ceiling = first.subject.requests_per_hour
-    if ceiling is not None and first.hour is not None:
-        limit, window = ceiling, first.hour
-        remaining = max(0, limit - window.held)
-    else:
-        rooms = [room for counters in involved for room in counters.rooms()]
-        if not rooms:
-            return None, 0, 0
-        remaining, limit, window = min(rooms, key=lambda room: room[0])
+    remaining, limit, window = min(rooms, key=_part_left)
     return limit, remaining, math.ceil(window.first_leaves_at(now))
+
+
+def _part_left(room: tuple[int, int, RollingWindow]) -> float:
+    return room[0] / room[1]
