@@ -45,8 +45,9 @@ from hypereal.wire.base import BARE, EVENT_STREAM, Context, Endpoint, Kind
 from hypereal.wire.families import render
 from hypereal.wire.fields import likely_input
 
-PATIENCE_S = 60
-"""Clients are told not to try again by themselves where they would have to wait for longer."""
+PATIENCE_S = 61
+"""Clients are told not to try again by themselves where they would have to wait for longer than a window of a minute
+may ask of them."""
 CLIENT_CLOSED = 499  # logged only; nobody is left to read it
 
 log = structlog.get_logger(__name__)
