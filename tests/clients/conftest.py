@@ -1,4 +1,7 @@
-"""One server for all clients, with the sandbox behind every model, and an account of its own for each test."""
+"""A server for each file of clients, with the sandbox behind every model, and an account of its own for each test.
+
+What one file makes a provider fail with leaves its circuit breaker open: no other file may meet that.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, database_server: str, migrated_template: str) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("clients")
     with fresh_database(database_server, migrated_template) as database_url:
