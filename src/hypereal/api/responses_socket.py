@@ -25,8 +25,8 @@ from hypereal.kit.sse import event_data, split_events
 from hypereal.wire import DIALECTS
 from hypereal.wire.base import Context, Endpoint, Envelope, Family, Garbage, Usage
 from hypereal.wire.families import render
+from hypereal.wire.fields import UNREADABLE, read_fields, read_flag, read_text
 from hypereal.wire.fields import Fields as BodyFields
-from hypereal.wire.fields import read_fields, read_flag, read_text
 from hypereal.wire.openai_responses.history import expand, input_items, output_items, response_id, whole_answer
 from hypereal.wire.openai_responses.response import echo, response_object
 
@@ -56,7 +56,7 @@ def _is_error(data: bytes) -> bool:
     """Whether the data of an event is an `error`'s."""
     try:
         return _ERROR in data and _decode_head(data).type == "error"
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
 
 

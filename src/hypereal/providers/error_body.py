@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from hypereal.wire.fields import UNREADABLE
+
 MESSAGE_LIMIT = 500
 """Characters of a provider's message that are kept."""
 
@@ -70,7 +72,7 @@ def read_error(body: bytes) -> ErrorBody:
 def _decode(body: bytes | str) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from hypereal.wire.conversation import Block, Conversation, Message, Reply, Tool, ToolCall, ToolResult
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event
+from hypereal.wire.fields import UNREADABLE
 
 FIELD = "input"
 SCHEMA = {
@@ -70,7 +71,7 @@ def free_text(arguments: str) -> str:
     """The free text in a function's arguments; the arguments themselves when the model wrote it bare."""
     try:
         return _decode_arguments(arguments).input
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return arguments
 
 

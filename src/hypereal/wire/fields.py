@@ -14,6 +14,8 @@ import msgspec
 from hypereal.errors import InvalidRequest
 
 Fields = dict[str, msgspec.Raw]
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What reading JSON may raise: what was left raw may be nested too deeply, or not be UTF-8."""
 NULL = msgspec.Raw(b"null")
 """A raw field that says nothing: also stands in for one that was not given, as msgspec has no optional raw fields."""
 
@@ -121,7 +123,7 @@ def read_list(fields: Fields, name: str) -> list[msgspec.Raw]:
     raw = fields.get(name)
     try:
         items = _LIST.decode(raw) if raw is not None else []
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name} must be an array", param=name) from exc
     if not items:
         raise InvalidRequest(f"{name} must be a non-empty array", param=name)

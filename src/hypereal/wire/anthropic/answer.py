@@ -18,7 +18,7 @@ from hypereal.wire.anthropic.thinking import (
 from hypereal.wire.anthropic.usage import read_usage_fields, render_usage, to_usage
 from hypereal.wire.base import Envelope, Garbage, Usage
 from hypereal.wire.conversation import Block, Foreign, Reply, Stop, Text, Thinking, ToolCall
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 
 _STOPS: Mapping[str, Stop] = {
     "end_turn": "end",
@@ -113,7 +113,7 @@ def read_reply(body: bytes) -> Reply:
     try:
         message = _decode_message(body)
         blocks = tuple(map(_to_block, message.content))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise Garbage(str(exc)) from exc
     return Reply(
         id=message.id,

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from hypereal.errors import InvalidRequest
-from hypereal.wire.fields import LIKELY_BYTES_PER_TOKEN, NULL, Fields
+from hypereal.wire.fields import LIKELY_BYTES_PER_TOKEN, NULL, UNREADABLE, Fields
 
 BILLING_HEADER = "x-anthropic-billing-header:"
 MARKED_TURNS = 2  # with tools and system the four marks that a request may bear
@@ -93,7 +93,7 @@ def reads_cache_option(fields: Fields) -> bool:
         return True
     try:
         options = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         options = ""
     if options is None:
         return True
@@ -117,7 +117,7 @@ def insert_breakpoints(fields: Fields, *, min_tokens: int) -> Fields | None:
         if _has_breakpoint(fields):
             return None
         return _insert(fields, min_tokens * LIKELY_BYTES_PER_TOKEN)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

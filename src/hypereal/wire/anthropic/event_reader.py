@@ -9,13 +9,13 @@ import msgspec
 
 from hypereal.kit.sse import event_data
 from hypereal.wire.anthropic.answer import read_block, read_stop
-from hypereal.wire.anthropic.native_stream import UNREADABLE, error_text
+from hypereal.wire.anthropic.native_stream import error_text
 from hypereal.wire.anthropic.thinking import read_redacted, read_thinking
 from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign, Opaque, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 from hypereal.wire.repeats import Repeats
 
 
@@ -120,7 +120,7 @@ class MessagesEventReader:
                 return self._delta(read.index, read.delta or _NO_DELTA)
             reader = self._readers.get(read.type)
             return reader(self, read) if reader is not None else []
-        except (*UNREADABLE, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise Garbage(str(exc)) from exc
 
     def end(self) -> list[Event]:

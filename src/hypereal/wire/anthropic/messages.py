@@ -19,6 +19,7 @@ import msgspec
 from hypereal.wire.anthropic.shapes import Dropped
 from hypereal.wire.anthropic.thinking import ORIGIN, is_redacted
 from hypereal.wire.conversation import Block, Foreign, Media, Message, Text, Thinking, ToolCall, ToolResult
+from hypereal.wire.fields import UNREADABLE
 
 Turn = tuple[str, list[Any]]
 """A role and its blocks, ready to be encoded."""
@@ -48,7 +49,7 @@ def input_of(call: ToolCall) -> msgspec.Raw | dict[str, str]:
             return {}
         try:
             _decode_object(call.arguments)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             return {"input": call.arguments}
         return msgspec.Raw(call.arguments.encode())
     return {"input": call.arguments}

@@ -11,13 +11,14 @@ import msgspec
 
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
-from hypereal.wire.anthropic.native_stream import UNREADABLE, MessagesStream, error_text
+from hypereal.wire.anthropic.native_stream import MessagesStream, error_text
 from hypereal.wire.anthropic.sealed import is_too_late_to_think, without_sealed
 from hypereal.wire.anthropic.usage import read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
 from hypereal.wire.fields import (
     DATA_FIELDS,
     NULL,
+    UNREADABLE,
     Fields,
     estimate_input,
     read_flag,

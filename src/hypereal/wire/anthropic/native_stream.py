@@ -17,12 +17,11 @@ from hypereal.kit.sse import each_event, event_data, read_data, split_events
 from hypereal.wire.anthropic.usage import UsageFields, merge, read_usage_fields, to_usage
 from hypereal.wire.base import Answer, Family, Garbage, Usage
 from hypereal.wire.families import render_event
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 from hypereal.wire.stream_end import in_proportion, line_around
 
 MESSAGE_STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _STOP_TYPE = b'"message_stop"'
 _DELTA_TYPE = b'"message_delta"'
 _START_TYPE = b'"message_start"'

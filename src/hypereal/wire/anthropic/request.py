@@ -16,7 +16,7 @@ from hypereal.wire.anthropic.shapes import Dropped, read_as
 from hypereal.wire.anthropic.thinking import with_call_tokens
 from hypereal.wire.anthropic.tools import is_forced, read_choice, read_tools, write_choice, write_tools
 from hypereal.wire.conversation import Aim, Conversation, Message, OutputFormat, Role, Text, Written
-from hypereal.wire.fields import NULL, read_flag, read_integer, read_list, read_number
+from hypereal.wire.fields import NULL, UNREADABLE, read_flag, read_integer, read_list, read_number
 
 BILLING_MARK = "x-anthropic-billing-header:"
 """How the first system block of Claude Code begins: it changes from run to run and would spoil an upstream's cache."""
@@ -139,7 +139,7 @@ def _read_messages(fields: Mapping[str, msgspec.Raw], content: ContentReader) ->
     for position, raw in enumerate(read_list(dict(fields), "messages")):
         try:
             message = _read_message(raw, content)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise InvalidRequest(f"messages[{position}]: {exc}", param="messages") from exc
         if message is not None:
             messages.append(message)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.anthropic.reasoning import is_in_open_loop_without_thinking
-from hypereal.wire.fields import NULL, Fields
+from hypereal.wire.fields import NULL, UNREADABLE, Fields
 from hypereal.wire.opaque import SEAL, SEAL_IN_JSON
 
 
@@ -69,7 +69,7 @@ def without_sealed(messages: msgspec.Raw) -> msgspec.Raw:
     try:
         given = _decode_messages(messages)
         left = [_without(message) for message in given]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return messages
     if all(kept is message for kept, message in zip(left, given, strict=True)):
         return messages
@@ -83,7 +83,7 @@ def is_too_late_to_think(fields: Fields) -> bool:
         if thinking is None or thinking.type != "enabled":
             return False
         turns = _decode_turns(fields["messages"])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return is_in_open_loop_without_thinking(_merged(turns))
 

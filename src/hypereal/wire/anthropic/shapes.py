@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from hypereal.errors import InvalidRequest
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 
 T = TypeVar("T")
 Dropped = dict[str, None]
@@ -22,5 +22,5 @@ def read_as(fields: Mapping[str, msgspec.Raw], name: str, decode: Callable[[msgs
         return None
     try:
         return decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name}: {exc}", param=name) from exc

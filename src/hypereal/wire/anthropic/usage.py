@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.base import Usage
+from hypereal.wire.fields import UNREADABLE
 
 
 class _CacheCreation(msgspec.Struct, gc=False):
@@ -41,7 +42,7 @@ def read_usage_fields(raw: msgspec.Raw) -> UsageFields | None:
     """A `usage` object as it came; one of an unknown shape is no usage."""
     try:
         return _decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

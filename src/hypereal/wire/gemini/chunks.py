@@ -10,8 +10,7 @@ import msgspec
 from hypereal.kit.sse import event_data
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign
-from hypereal.wire.fields import IMAGE_TOKENS, LIKELY_BYTES_PER_TOKEN
-from hypereal.wire.gemini.spelling import UNREADABLE
+from hypereal.wire.fields import IMAGE_TOKENS, LIKELY_BYTES_PER_TOKEN, UNREADABLE
 from hypereal.wire.gemini.usage import UsageFields
 
 NO_ARGS = msgspec.Raw(b"{}")

@@ -6,10 +6,10 @@ import msgspec
 
 from hypereal.errors import InvalidRequest
 from hypereal.wire.base import Answer, Envelope, Garbage, Renames
-from hypereal.wire.fields import Fields
+from hypereal.wire.fields import UNREADABLE, Fields
 from hypereal.wire.gemini.native import GeminiDialect, without_refused
 from hypereal.wire.gemini.signatures import without_seals
-from hypereal.wire.gemini.spelling import UNREADABLE, read_object
+from hypereal.wire.gemini.spelling import read_object
 from hypereal.wire.opaque import SEAL_IN_JSON
 
 WRAPPED = "generateContentRequest"

@@ -7,7 +7,7 @@ import msgspec
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Stop, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
-from hypereal.wire.fields import Fields
+from hypereal.wire.fields import UNREADABLE, Fields
 from hypereal.wire.gemini.chunks import (
     REFUSALS,
     BareChunk,
@@ -24,7 +24,7 @@ from hypereal.wire.gemini.chunks import (
 )
 from hypereal.wire.gemini.media import inline_media, linked_media
 from hypereal.wire.gemini.signatures import NAME, UNSIGNED
-from hypereal.wire.gemini.spelling import UNREADABLE, spelled
+from hypereal.wire.gemini.spelling import spelled
 from hypereal.wire.gemini.usage import UsageFields, to_usage
 
 _STOPS: dict[str, Stop] = {"MAX_TOKENS": "length", "CONTINUATION": "pause", **dict.fromkeys(REFUSALS, "refusal")}

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.conversation import Foreign, Media, Opaque, Text, Thinking, ToolCall
+from hypereal.wire.fields import UNREADABLE
 from hypereal.wire.gemini.media import media_part
 from hypereal.wire.gemini.signatures import NAME, UNSIGNED
-from hypereal.wire.gemini.spelling import UNREADABLE
 
 Part = dict[str, Any]
 

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import msgspec
 
 from hypereal.errors import InvalidRequest
-from hypereal.wire.fields import NULL, Fields
+from hypereal.wire.fields import NULL, UNREADABLE, Fields
 
 _OBJECT, _STRING = b'{"'
 
-UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-"""What reading JSON may raise: values that were left raw may be nested too deeply, or not be UTF-8."""
 
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode

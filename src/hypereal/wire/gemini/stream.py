@@ -11,9 +11,9 @@ from hypereal.kit.money import Micro
 from hypereal.kit.sse import each_event, read_data
 from hypereal.wire.base import Answer, Family, Garbage, Usage
 from hypereal.wire.families import render
+from hypereal.wire.fields import UNREADABLE
 from hypereal.wire.gemini.chunks import chunk_data, error_text, generated_bytes, read_chunk
 from hypereal.wire.gemini.framing import frames
-from hypereal.wire.gemini.spelling import UNREADABLE
 from hypereal.wire.gemini.usage import UsageFields, to_usage
 from hypereal.wire.stream_end import find_usage, in_proportion, last_usage
 

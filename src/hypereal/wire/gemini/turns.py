@@ -20,11 +20,11 @@ from hypereal.wire.conversation import (
     ToolCall,
     ToolResult,
 )
-from hypereal.wire.fields import Fields, read_flag, read_text
+from hypereal.wire.fields import UNREADABLE, Fields, read_flag, read_text
 from hypereal.wire.gemini.chunks import foreign_block
 from hypereal.wire.gemini.media import inline_media, linked_media
 from hypereal.wire.gemini.signatures import read_signature
-from hypereal.wire.gemini.spelling import UNREADABLE, as_object, is_string, read_items, read_object
+from hypereal.wire.gemini.spelling import as_object, is_string, read_items, read_object
 
 _ROLES: dict[str, Role] = {"model": "assistant", "assistant": "assistant", "system": "system"}
 

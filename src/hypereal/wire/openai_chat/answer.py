@@ -12,6 +12,7 @@ import msgspec
 
 from hypereal.wire.base import Envelope, Garbage, Usage
 from hypereal.wire.conversation import Block, Media, Opaque, Reply, Stop, Text, Thinking, ToolCall
+from hypereal.wire.fields import UNREADABLE
 from hypereal.wire.opaque import SEAL, seal, unseal
 from hypereal.wire.openai_chat.media import read_media, write_image
 from hypereal.wire.openai_chat.reasoning import DIALECT, as_object, as_text, read_reasoning, write_reasoning
@@ -61,7 +62,7 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
     """A usage object; none, or one of an unknown shape, is no usage."""
     try:
         return to_usage(_decode_usage(raw))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 
@@ -170,7 +171,7 @@ def read_reply(body: bytes) -> Reply:
     """Raises `Garbage` for what is not a chat completion."""
     try:
         read = _decode_body(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise Garbage(str(exc)) from exc
     if read.error is not None:
         raise Garbage(error_text(read.error))

@@ -16,6 +16,7 @@ from hypereal.kit.sse import data_event, event_data
 from hypereal.wire.base import Envelope, Usage
 from hypereal.wire.conversation import Media, Opaque, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Serial, Started, as_deltas
+from hypereal.wire.fields import UNREADABLE
 from hypereal.wire.openai_chat.answer import (
     ERROR,
     FINISHES,
@@ -139,7 +140,7 @@ class _Call:
         text = "".join(self.arguments)
         try:
             return isinstance(msgspec.json.decode(text), dict)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             return False
 
 
@@ -177,7 +178,7 @@ class ChatReader:
             return self._end()
         try:
             chunk = _decode_chunk(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             return self._fail(f"malformed event: {exc}")
         if chunk.error is not None:
             return self._fail(error_text(chunk.error))

@@ -13,7 +13,7 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_list, read_text
+from hypereal.wire.fields import NULL, UNREADABLE, Fields, estimate_input, read_flag, read_integer, read_list, read_text
 from hypereal.wire.openai_chat.stream import ChatStream, error_text
 from hypereal.wire.openai_chat.usage import UsageFields, to_usage
 from hypereal.wire.parsing import Parsing
@@ -182,9 +182,9 @@ class OpenAIDialect(Parsing):
             # A usage object of an unknown shape is no usage; the answer itself may be sound.
             try:
                 read = _decode_body_without_usage(body)
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+            except UNREADABLE as exc:
                 raise Garbage(str(exc)) from exc
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise Garbage(str(exc)) from exc
         if read.error is not None:
             return Answer(error=error_text(read.error))
@@ -197,7 +197,7 @@ class OpenAIDialect(Parsing):
             return Answer(usage=usage, is_complete=True)
         try:
             size = sum(map(_choice_size, items))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise Garbage(str(exc)) from exc
         return Answer(usage=usage, is_empty=size == 0, output_bytes=size, is_complete=True)
 

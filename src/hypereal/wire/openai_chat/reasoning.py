@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.conversation import Opaque, Thinking
+from hypereal.wire.fields import UNREADABLE
 from hypereal.wire.opaque import SEAL, seal, unseal
 
 DIALECT = "openai_chat"
@@ -35,7 +36,7 @@ def as_object(text: str) -> dict[str, Any] | None:
     """The object that `text` is the JSON of, if it is."""
     try:
         return _decode_object(text) if text.startswith("{") else None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

@@ -26,7 +26,7 @@ from hypereal.wire.conversation import (
     ToolChoice,
     ToolResult,
 )
-from hypereal.wire.fields import Fields, read_flag, read_integer, read_list, read_number, read_text
+from hypereal.wire.fields import UNREADABLE, Fields, read_flag, read_integer, read_list, read_number, read_text
 from hypereal.wire.openai_chat.answer import as_list, content_pieces, each_call, read_call
 from hypereal.wire.openai_chat.media import read_media
 from hypereal.wire.openai_chat.reasoning import DIALECT, as_text, read_reasoning
@@ -88,7 +88,7 @@ def read_request(fields: Mapping[str, msgspec.Raw]) -> Conversation:
 def _decode(raw: msgspec.Raw | None, name: str) -> Any:
     try:
         return msgspec.json.decode(raw) if raw is not None else None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise InvalidRequest(f"{name} is nested too deeply or is not valid JSON", param=name) from exc
 
 

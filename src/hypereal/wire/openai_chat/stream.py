@@ -12,6 +12,7 @@ from hypereal.kit.money import Micro, credits_number
 from hypereal.kit.sse import COMMENT, data_event, each_event, event_data, read_data, split_events
 from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Family, Garbage, Usage
 from hypereal.wire.families import render_event
+from hypereal.wire.fields import UNREADABLE
 from hypereal.wire.openai_chat.usage import UsageFields, render_usage, to_usage
 from hypereal.wire.stream_end import find_usage, in_proportion, last_usage
 
@@ -59,7 +60,6 @@ class _UsageChunk(msgspec.Struct, gc=False):
     usage: UsageFields | None = None
 
 
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _decode_opening = msgspec.json.Decoder(_Opening).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -86,7 +86,7 @@ def _generated_bytes(payload: bytes) -> int:
     for data in read_data(payload):
         try:
             chunk = _decode_chunk(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
         for choice in chunk.choices or ():
             total += _size(choice.text)
@@ -99,7 +99,7 @@ def _usage_in(line: bytes) -> Usage | None:
     """The usage in a `data:` line; None as well when the line is not a whole chunk."""
     try:
         return to_usage(_decode_usage(line[5:].strip()).usage)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -108,7 +108,7 @@ def _last_head(tail: bytes) -> _Head:
     for data in reversed(list(read_data(tail))):
         try:
             head = _decode_head(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
         if head.id:
             return head
@@ -158,7 +158,7 @@ class ChatStream:
                 continue
             try:
                 chunk = _decode_opening(data)
-            except _UNREADABLE as exc:
+            except UNREADABLE as exc:
                 raise Garbage(str(exc)) from exc
             if chunk.error is not None:
                 return error_text(chunk.error)
@@ -178,7 +178,7 @@ class ChatStream:
             return event
         try:
             fields = _decode_fields(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             return event
         if fields.pop("usage", None) is None:
             return event

@@ -8,9 +8,8 @@ import msgspec
 
 from hypereal.wire.base import Envelope, Garbage, Usage
 from hypereal.wire.conversation import Foreign, Media, Opaque, Reply, Stop, Text, Thinking, ToolCall
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 from hypereal.wire.opaque import UNSIGNED, seal
-from hypereal.wire.openai_responses.history import UNREADABLE
 from hypereal.wire.openai_responses.items import (
     CALLS,
     NAME,

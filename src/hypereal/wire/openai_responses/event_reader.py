@@ -15,9 +15,8 @@ from hypereal.kit.sse import event_data
 from hypereal.wire.base import Garbage
 from hypereal.wire.conversation import Block, Foreign, Media, Text, Thinking, ToolCall
 from hypereal.wire.events import BlockStarted, BlockStopped, Delta, Event, Failed, Finished, Started
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 from hypereal.wire.openai_responses.answer import ResponseFields, decode_response, refuses, stop_of
-from hypereal.wire.openai_responses.history import UNREADABLE
 from hypereal.wire.openai_responses.items import BETWEEN_PARTS, CALLS, kind_of, said_blocks
 from hypereal.wire.openai_responses.native_stream import error_text
 from hypereal.wire.openai_responses.usage import read_usage

@@ -13,7 +13,7 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.sse import event_data, read_data
 from hypereal.wire.base import Garbage
-from hypereal.wire.fields import NULL, Fields
+from hypereal.wire.fields import NULL, UNREADABLE, Fields
 from hypereal.wire.opaque import SEAL
 from hypereal.wire.openai_responses.items import CALLS, kind_of
 
@@ -21,7 +21,6 @@ TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fai
 """The events after which nothing of the answer follows."""
 PREVIOUS = "previous_response_id"
 """Under this name a body that was written out still says what it goes on from, for the answer to repeat it."""
-UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _OWN_WORDS = CALLS | {"message", "reasoning"}
 """Items that say everything themselves: their id and status mean something only to the upstream that made them."""
 

@@ -14,9 +14,9 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.kit.money import Micro
 from hypereal.wire.base import Answer, Context, Endpoint, Envelope, Garbage, Renames, Usage
-from hypereal.wire.fields import NULL, Fields, estimate_input, read_flag, read_integer, read_text
+from hypereal.wire.fields import NULL, UNREADABLE, Fields, estimate_input, read_flag, read_integer, read_text
 from hypereal.wire.opaque import SEAL_IN_JSON
-from hypereal.wire.openai_responses.history import PREVIOUS, UNREADABLE, input_items, without_sealed
+from hypereal.wire.openai_responses.history import PREVIOUS, input_items, without_sealed
 from hypereal.wire.openai_responses.native_stream import ResponsesStream, error_text, item_size, with_previous
 from hypereal.wire.openai_responses.usage import read_usage
 from hypereal.wire.parsing import Parsing

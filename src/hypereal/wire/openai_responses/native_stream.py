@@ -16,9 +16,9 @@ from hypereal.errors import HyperealError
 from hypereal.kit.money import Micro
 from hypereal.kit.sse import COMMENT, each_event, event_data, read_data, split_events
 from hypereal.wire.base import EVENT_STREAM, Answer, Envelope, Garbage, Usage
-from hypereal.wire.fields import NULL
+from hypereal.wire.fields import NULL, UNREADABLE
 from hypereal.wire.openai_responses.failure import failure_events, typed_event
-from hypereal.wire.openai_responses.history import PREVIOUS, TERMINAL, UNREADABLE
+from hypereal.wire.openai_responses.history import PREVIOUS, TERMINAL
 from hypereal.wire.openai_responses.items import CALLS
 from hypereal.wire.openai_responses.response import own_id
 from hypereal.wire.openai_responses.usage import read_usage, render_usage

@@ -21,8 +21,8 @@ from hypereal.wire.conversation import (
     ToolCall,
     ToolResult,
 )
-from hypereal.wire.fields import Fields, read_flag, read_integer, read_number, read_text
-from hypereal.wire.openai_responses.history import UNREADABLE, input_items
+from hypereal.wire.fields import UNREADABLE, Fields, read_flag, read_integer, read_number, read_text
+from hypereal.wire.openai_responses.history import input_items
 from hypereal.wire.openai_responses.items import (
     NAME,
     RESULTS,

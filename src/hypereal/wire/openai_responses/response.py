@@ -12,7 +12,7 @@ import msgspec
 
 from hypereal.errors import HyperealError
 from hypereal.wire.base import Envelope, Usage
-from hypereal.wire.fields import NULL, Fields
+from hypereal.wire.fields import NULL, UNREADABLE, Fields
 from hypereal.wire.openai_responses.history import PREVIOUS
 from hypereal.wire.openai_responses.usage import render_usage
 
@@ -62,7 +62,7 @@ def _given(fields: Fields, name: str) -> Any:
     """A field's value, None where it is absent or too odd to be read (it was the upstream's to judge)."""
     try:
         return _decode(fields[name]) if name in fields else None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

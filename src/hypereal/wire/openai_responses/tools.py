@@ -10,8 +10,8 @@ import msgspec
 from hypereal.errors import InvalidRequest
 from hypereal.wire.base import Envelope
 from hypereal.wire.conversation import ForeignTool, Tool, ToolChoice
-from hypereal.wire.fields import NULL, Fields
-from hypereal.wire.openai_responses.history import UNREADABLE, input_items
+from hypereal.wire.fields import NULL, UNREADABLE, Fields
+from hypereal.wire.openai_responses.history import input_items
 from hypereal.wire.openai_responses.items import NAME, flat_name, kind_of
 
 _NAMESPACE = b'"namespace"'

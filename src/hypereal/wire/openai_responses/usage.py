@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from hypereal.wire.base import Usage
+from hypereal.wire.fields import UNREADABLE
 
 
 class _InputDetails(msgspec.Struct, gc=False):
@@ -32,7 +33,7 @@ def read_usage(raw: msgspec.Raw) -> Usage | None:
     """Disjoint kinds from the `usage` object; None when nothing was counted or its shape is not the API's."""
     try:
         fields = _decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     if fields is None or (fields.input_tokens is None and fields.output_tokens is None):
         return None
