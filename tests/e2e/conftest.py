@@ -21,7 +21,17 @@ def upstream() -> Iterator[FaultyUpstream]:
         yield running
 
 
-@pytest.fixture(scope="session", params=FRONTS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test once for every front, or for those alone that its module names in `ONLY_FRONTS`.
+
+    A module must not define a `front` of its own: the server, which is shared, would not notice when it changes.
+    """
+    if "front" in metafunc.fixturenames:
+        fronts = getattr(metafunc.module, "ONLY_FRONTS", tuple(FRONTS))
+        metafunc.parametrize("front", fronts, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def front(request: pytest.FixtureRequest) -> str:
     """The way requests enter: the hot lane, or plain ASGI, where everything must hold just the same."""
     name: str = request.param
@@ -42,3 +52,10 @@ def server(
         running_gateway(directory, database_url, upstream, *FRONTS[front]) as running,
     ):
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _the_server_has_the_front_of_the_test(request: pytest.FixtureRequest) -> None:
+    if "front" in request.fixturenames and "server" in request.fixturenames:
+        front, server = request.getfixturevalue("front"), request.getfixturevalue("server")
+        assert ("--no-hot-lane" in server.arguments) == (front == "asgi")

@@ -35,11 +35,8 @@ READ_UNTIL = {
 }
 
 
-@pytest.fixture(scope="session", params=["hot"])
-def front(request: pytest.FixtureRequest) -> str:
-    """A format never sees the front: the matrix of Chat Completions runs on both, this one on the hot lane."""
-    name: str = request.param
-    return name
+ONLY_FRONTS = ("hot",)
+"""A format never sees the front: the matrix of Chat Completions runs on both, this one on the hot lane."""
 
 
 def test_the_document_names_the_moments_that_are_tested() -> None:

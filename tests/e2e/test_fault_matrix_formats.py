@@ -24,11 +24,8 @@ FALLING_BACK = [
 ]
 
 
-@pytest.fixture(scope="session", params=["hot"])
-def front(request: pytest.FixtureRequest) -> str:
-    """A format never sees the front: the matrix of Chat Completions runs on both, this one on the hot lane."""
-    name: str = request.param
-    return name
+ONLY_FRONTS = ("hot",)
+"""A format never sees the front: the matrix of Chat Completions runs on both, this one on the hot lane."""
 
 
 def check_seen(speaker: Speaker, answer: Answer, promise: Promise, *, stream: bool) -> None:

@@ -53,6 +53,7 @@ def test_a_request_goes_on_from_the_answer_of_any_model(
     marker = f"stored by {model} {stream} {server.port}"
     first = name_of(ask(server.client, marker, model=model, stream=stream))
     second = ask(server.client, "And now?", previous_response_id=first)
+    assert second.status == 200, second.body
     sent = inputs(upstream, marker)
     assert [item["role"] for item in sent] == ["user", "assistant", "user"]
     assert TEXT in json.dumps(sent[1])

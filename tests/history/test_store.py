@@ -109,6 +109,36 @@ async def test_what_is_deleted_is_gone_whether_or_not_it_was_written(engine: Asy
     assert await count(engine) == 0
 
 
+async def test_an_id_that_comes_again_means_the_newest_answer(engine: AsyncEngine) -> None:
+    history = new_history(engine)
+    for answer in (b'"first"', b'"second"'):
+        history.keep(response(answer=answer))
+        await history.flush()
+        assert await history.find("acc_1", "resp_1") == response(answer=answer)
+    assert await count(engine) == 1
+
+
+async def test_what_is_deleted_while_it_is_written_does_not_come_back(engine: AsyncEngine) -> None:
+    history = new_history(engine)
+    for _ in range(5):
+        history.keep(response())
+        writing = asyncio.create_task(history.flush())
+        await asyncio.sleep(0)
+        assert await history.delete("acc_1", "resp_1")
+        await writing
+        assert await count(engine) == 0
+
+
+async def test_a_response_can_be_deleted_that_another_process_is_about_to_write(engine: AsyncEngine) -> None:
+    writer, other = new_history(engine), new_history(engine)
+    writer.keep(response())
+    deleting = asyncio.create_task(other.delete("acc_1", "resp_1"))
+    await asyncio.sleep(store.LOOK_AGAIN_S / 2)
+    await writer.flush()
+    assert await deleting
+    assert await count(engine) == 0
+
+
 async def test_many_responses_are_written_together(engine: AsyncEngine) -> None:
     history = new_history(engine)
     for number in range(2 * store.BATCH + 1):

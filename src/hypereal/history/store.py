@@ -59,6 +59,7 @@ class History:
         self._clock = clock
         self._waiting: dict[tuple[str, str], Kept] = {}
         self._waiting_bytes = 0
+        self._writing = asyncio.Lock()
 
     def keep(self, kept: Kept) -> None:
         """Keep a response; never waits. One under an id that could not be looked for is not kept."""
@@ -88,12 +89,13 @@ class History:
 
     async def delete(self, account_id: str, response_id: str) -> bool:
         """Forget a response; whether there was one."""
-        if not is_plausible_id(response_id):
+        if await self.find(account_id, response_id) is None:
             return False
-        was_waiting = self._forget((account_id, response_id))
         gone = delete(StoredResponse).where(StoredResponse.account_id == account_id, StoredResponse.id == response_id)
-        async with self._engine.begin() as connection:
-            result = await connection.execute(gone)
+        async with self._writing:  # one that is being written just now must not come back
+            was_waiting = self._forget((account_id, response_id))
+            async with self._engine.begin() as connection:
+                result = await connection.execute(gone)
         return was_waiting or bool(result.rowcount)
 
     async def run(self) -> None:
@@ -118,10 +120,19 @@ class History:
 
     async def flush(self) -> None:
         """Write everything that waits."""
-        while self._waiting:
-            batch = list(self._waiting.items())[:BATCH]
-            expires_at = self._clock() + self._retention
-            rows = [
+        async with self._writing:
+            while self._waiting:
+                batch = list(self._waiting.items())[:BATCH]
+                await self._write([kept for _, kept in batch])
+                for key, kept in batch:
+                    if self._waiting.get(key) is kept:
+                        self._forget(key)
+
+    async def _write(self, batch: list[Kept]) -> None:
+        """Write a batch. Some upstreams give an id twice: it means the newest answer."""
+        expires_at = self._clock() + self._retention
+        rows = insert(StoredResponse).values(
+            [
                 {
                     "account_id": kept.account_id,
                     "id": kept.id,
@@ -129,13 +140,13 @@ class History:
                     "input": kept.input,
                     "answer": kept.answer,
                 }
-                for _, kept in batch
+                for kept in batch
             ]
-            async with self._engine.begin() as connection:
-                await connection.execute(insert(StoredResponse).values(rows).on_conflict_do_nothing())
-            for key, kept in batch:
-                if self._waiting.get(key) is kept:
-                    self._forget(key)
+        )
+        new = {name: rows.excluded[name] for name in ("created_at", "expires_at", "input", "answer")}
+        key = [StoredResponse.account_id, StoredResponse.id]
+        async with self._engine.begin() as connection:
+            await connection.execute(rows.on_conflict_do_update(index_elements=key, set_=new))
 
     def _forget(self, key: tuple[str, str]) -> bool:
         kept = self._waiting.pop(key, None)

@@ -237,7 +237,7 @@ def kinds(events: list[dict[str, Any]]) -> list[str]:
 
 TOKEN = Opaque("anthropic", "signature")
 EVERY_KIND: tuple[Event, ...] = (
-    Started("abc", "up"),
+    Started("resp_abc", "up"),
     BlockStarted(0, Thinking()),
     Delta(0, "h"),
     Delta(0, "m"),
@@ -317,13 +317,13 @@ def test_a_delta_has_all_that_the_specification_requires() -> None:
 
 
 def test_an_upstreams_own_id_may_hold_anything() -> None:
-    odd = '50% "off" \\ %(id)b é'
+    odd = 'resp_50% "off" \\ %(id)b é'
     texts = [b"Hi", b"", b" there"]
     writer = CODEC.writer(accepted(stream=True))
     begun: list[Event] = [Started(odd, "m"), BlockStarted(0, Text("")), Delta(0, "Oh. ")]
     told_at_once = b"".join(map(writer.write, begun)) + writer.write_texts(0, texts)
     events = events_in(told_at_once + writer.write(BlockStopped(0)) + writer.end(USAGE, Micro(0)))
-    assert {each["item_id"] for each in events if "item_id" in each} == {f"msg_{odd}_0"}
+    assert {each["item_id"] for each in events if "item_id" in each} == {f"msg_{odd.removeprefix('resp_')}_0"}
     assert [each["delta"] for each in events if "delta" in each] == ["Oh. ", "Hi", " there"]
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == "Oh. Hi there"
 
@@ -375,7 +375,7 @@ def test_blocks_that_are_never_closed_are_closed_at_the_end() -> None:
 
 def test_a_failure_of_the_upstream_is_told_under_the_id_of_the_response() -> None:
     writer = CODEC.writer(accepted(stream=True))
-    events: list[Event] = [Started("a", "m"), BlockStarted(0, Text("")), Delta(0, "x"), Failed("It broke")]
+    events: list[Event] = [Started("resp_a", "m"), BlockStarted(0, Text("")), Delta(0, "x"), Failed("It broke")]
     *_, error, failed = events_in(b"".join(map(writer.write, events)))
     assert (error["type"], error["error"]["message"]) == ("error", "It broke")
     assert failed["response"]["id"] == "resp_a"

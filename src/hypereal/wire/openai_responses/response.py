@@ -53,9 +53,11 @@ _decode = msgspec.json.decode
 
 
 def own_id(given: str, request_id: str) -> str:
-    """The id of an answer that is told to a client of this format, whatever its upstream called it."""
-    name = given or request_id
-    return name if name.startswith(ID_PREFIX) else ID_PREFIX + name
+    """The id of an answer that is told to a client of this format: the upstream's, if it is one of this format.
+
+    Answers are stored by their ids, and other formats' ids are not always unique: some upstreams give all the same.
+    """
+    return given if given.startswith(ID_PREFIX) else ID_PREFIX + request_id
 
 
 def _given(fields: Fields, name: str) -> Any:
