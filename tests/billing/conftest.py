@@ -1,4 +1,4 @@
-"""What the billing tests share: an engine on a fresh database, and a clock that they turn."""
+"""What the billing tests share: an engine on a fresh database, a clock that they turn, and a lease book."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from hypereal.billing import ledger
+from hypereal.billing.lease import LeaseBook
 from hypereal.db.engine import open_engine, open_sync_engine
+from hypereal.kit.money import ZERO, Micro
+from tests.billing.holding import WEALTH
 
 
 @dataclass
@@ -39,3 +43,11 @@ def sync_engine(database_url: str) -> Iterator[Engine]:
     engine = open_sync_engine(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+async def book(engine: AsyncEngine, clock: Clock) -> AsyncIterator[LeaseBook]:
+    await ledger.grant(engine, "w", amount=Micro(WEALTH), reference="grant:1")
+    book = LeaseBook(engine, "one", minimum=ZERO, clock=clock, ttl_s=100.0)
+    yield book
+    await book.close()

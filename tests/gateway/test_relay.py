@@ -7,8 +7,8 @@ import json
 import pytest
 
 from hypereal.gateway.relay import GONE, LINGER_S, PING_AFTER_S, Streamed, Whole
+from hypereal.kit.connection import ConnectionBroken
 from hypereal.kit.sse import COMMENT
-from hypereal.kit.upstream import ConnectionBroken
 from hypereal.providers.base import Failure, FailureKind
 from hypereal.wire.openai_chat.stream import ChatStream
 from tests.gateway.wiring import CHUNKED, LAST, UNTIL_CLOSED, UPSTREAM, Scene, framed, whole_relay

@@ -9,7 +9,9 @@ from typing import Any
 from hypereal.catalog.types import Upstream
 from hypereal.gateway.downstream import Flow
 from hypereal.gateway.relay import Outcome, Relay, StreamRelay
-from hypereal.kit.upstream import Connection, Pool, unframe
+from hypereal.kit.connection import Connection
+from hypereal.kit.framing import unframe
+from hypereal.kit.upstream import Pool
 from hypereal.kit.watch import Watch, Watched
 from hypereal.providers.base import Unframer
 from hypereal.wire.base import StreamDialect

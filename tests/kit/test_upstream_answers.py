@@ -12,14 +12,9 @@ from dataclasses import dataclass
 import h11
 import pytest
 
-from hypereal.kit import upstream as module
-from hypereal.kit.upstream import (
-    ConnectionBroken,
-    MalformedAnswer,
-    header_map,
-    header_value,
-    unframe,
-)
+from hypereal.kit import connection as module
+from hypereal.kit.connection import ConnectionBroken, MalformedAnswer
+from hypereal.kit.framing import header_map, header_value, unframe
 from tests.kit.transports import Recorder, feed, new_connection, new_pool
 
 STATUSES = (200, 200, 200, 201, 204, 304, 400, 401, 429, 500, 503)

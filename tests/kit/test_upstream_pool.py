@@ -10,16 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hypereal.kit.upstream import (
-    ConnectFailed,
-    Connection,
-    ConnectionBroken,
-    ConnectTimeout,
-    Origin,
-    Pool,
-    UpstreamClient,
-    UpstreamError,
-)
+from hypereal.kit.connection import Connection, ConnectionBroken, UpstreamError
+from hypereal.kit.upstream import ConnectFailed, ConnectTimeout, Origin, Pool, UpstreamClient
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypereal.kit.upstream import Connection, Origin, Pool, UpstreamError
+from hypereal.kit.connection import Connection, UpstreamError
+from hypereal.kit.upstream import Origin, Pool
 
 ORIGIN = Origin(scheme="http", host="127.0.0.1", port=1)
 

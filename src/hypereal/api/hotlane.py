@@ -17,6 +17,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from hypereal.api.auth import SCHEME, USUAL, extract_secret
+from hypereal.api.ceilings import too_large
 from hypereal.api.edge import HOT_PATHS, find_endpoint, normalise, read_context
 from hypereal.errors import HeadTooLarge, HyperealError, Internal, InvalidRequest, PayloadTooLarge
 from hypereal.gateway.downstream import LAST_CHUNK, Fields, Flow
@@ -163,7 +164,7 @@ class HotCycle:
         self._parts = []
         try:
             if self._size > lane.body_limit_bytes:
-                self._fail(PayloadTooLarge(f"The request body is larger than {lane.body_limit_bytes} bytes"))
+                self._fail(PayloadTooLarge(too_large(lane.body_limit_bytes)))
             else:
                 await lane.pipeline.serve(
                     self.endpoint,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from hypereal.api.auth import extract_secret
+from hypereal.api.ceilings import too_large
 from hypereal.api.edge import read_context
 from hypereal.api.queued import Message, QueuedDownstream, Receive, Send
 from hypereal.errors import HyperealError, InvalidRequest, PayloadTooLarge
@@ -131,7 +132,7 @@ class Inference:
             if not message.get("more_body", False):
                 break
         if max(size, declared) > limit:
-            raise PayloadTooLarge(f"The request body is larger than {limit} bytes")
+            raise PayloadTooLarge(too_large(limit))
         return b"".join(parts)
 
 

@@ -1,7 +1,7 @@
 """The values of a server process's memory of money: its view of a wallet, its leases, and the holds cut from them.
 
-Plain mutable objects with slots, because a request touches several of them; the rules are in `lease.LeaseBook`, the
-only one that changes them.
+Plain mutable objects with slots, because a request touches several of them; the rules are in `lease.LeaseBook` and what
+it is made of, which alone change them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ class WalletView:
         Credits that a lease has got since the figure was read are in it still, and would count twice: see `moves`.
         """
         self.spare = available + sum(lease.free for lease in self.leases)
+
+    def note_taken(self, amount: int) -> None:
+        """Credits have left what is available, and no lease has them as free."""
+        self.spare -= amount
+        self.moves += 1
 
 
 class Lease:

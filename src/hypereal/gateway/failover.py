@@ -22,8 +22,10 @@ from hypereal.gateway.downstream import Downstream
 from hypereal.gateway.plan import Plan
 from hypereal.gateway.relay import GONE, Outcome, Relay, Streamed, StreamRelay, Whole
 from hypereal.gateway.routes import Route
+from hypereal.kit.connection import Connection
 from hypereal.kit.drive import Cell, in_task
-from hypereal.kit.upstream import ConnectFailed, Connection, ConnectTimeout, header_map
+from hypereal.kit.framing import header_map
+from hypereal.kit.upstream import ConnectFailed, ConnectTimeout
 from hypereal.kit.watch import Watch
 from hypereal.providers.base import Failure, FailureKind
 from hypereal.wire.base import Answer, Garbage

@@ -16,9 +16,10 @@ import msgspec
 
 from hypereal.catalog.types import Upstream
 from hypereal.gateway.downstream import LAST_CHUNK, Downstream
+from hypereal.kit.connection import Connection, UpstreamError
 from hypereal.kit.drive import Cell
+from hypereal.kit.framing import unframe
 from hypereal.kit.sse import event_data, split_events
-from hypereal.kit.upstream import Connection, UpstreamError, unframe
 from hypereal.kit.watch import Watch
 from hypereal.providers.base import Failure, FailureKind, Unframer
 from hypereal.wire.base import Answer, Garbage, StreamDialect

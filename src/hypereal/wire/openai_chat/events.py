@@ -401,16 +401,16 @@ class ChatWriter:
         self._finished: Finished | None = None
 
     def write(self, event: Event) -> bytes:
-        if isinstance(event, Delta) and event.index in self._around:
+        if type(event) is Delta and event.index in self._around:
             return self._delta(event)
-        if isinstance(event, Started):
+        if type(event) is Started:
             return self._start(event)
-        if isinstance(event, BlockStarted) and isinstance(event.block, ToolCall):
+        if type(event) is BlockStarted and isinstance(event.block, ToolCall):
             return self._call(event.index, event.block)
-        if isinstance(event, BlockStopped) and event.index in self._calls:
+        if type(event) is BlockStopped and event.index in self._calls:
             extra = write_extra(event.opaque)
             return self._chunk({"tool_calls": [{"index": self._calls[event.index], **extra}]}) if extra else b""
-        if isinstance(event, Finished):
+        if type(event) is Finished:
             self._finished = event
         return b"".join([self._written(told) for told in self._serial.arrange(event)])
 
@@ -450,11 +450,11 @@ class ChatWriter:
         return self._head + b'[{"index":0,"delta":' + before, after + b',"finish_reason":null}]}\n\n'
 
     def _written(self, event: Event) -> bytes:
-        if isinstance(event, Delta):
+        if type(event) is Delta:
             return self._delta(event)
-        if isinstance(event, BlockStarted):
+        if type(event) is BlockStarted:
             return self._begin(event)
-        if isinstance(event, BlockStopped) and event.index in self._thoughts:
+        if type(event) is BlockStopped and event.index in self._thoughts:
             thinking = Thinking(text="".join(self._thoughts.pop(event.index)), opaque=event.opaque)
             detail = write_detail(thinking, self._details)
             self._details += 1
