@@ -268,11 +268,43 @@ async def test_a_ping_stands_between_two_events_wherever_reads_are_cut() -> None
         assert seen.replace(COMMENT, b"") == HI + MORE + MORE, at
 
 
-async def test_nothing_is_pinged_before_the_beginning() -> None:
+@pytest.mark.parametrize("comes", [b"", framed(ROLE)], ids=["no word", "no word of the answer"])
+async def test_a_client_is_reassured_while_its_stream_is_slow_to_begin(comes: bytes) -> None:
     scene = Scene()
-    scene.read(framed(ROLE))
-    scene.watch.pass_time(PING_AFTER_S + 5)
-    assert scene.client.writes == []
+    scene.read(comes)
+    scene.watch.pass_time(PING_AFTER_S - 1)
+    assert scene.pings == 0
+    scene.watch.pass_time(1)
+    assert (scene.pings, scene.commits) == (1, 0)
+    scene.read(framed(HI))
+    scene.watch.pass_time(PING_AFTER_S - 1)
+    assert (scene.pings, scene.commits) == (1, 1)
+    assert scene.client.payload.endswith(HI)
+
+
+async def test_silence_counts_from_before_the_attempt() -> None:
+    scene = Scene(quiet_s=PING_AFTER_S - 2)
+    scene.watch.pass_time(2)
+    assert scene.pings == 1
+    scene.watch.pass_time(PING_AFTER_S - 1)
+    assert scene.pings == 1
+
+
+async def test_reassuring_puts_no_end_off() -> None:
+    scene = Scene(head=None)
+    scene.watch.pass_time(UPSTREAM.first_byte_timeout_s)
+    assert scene.pings == 1
+    assert failure_of(scene).kind is FailureKind.TIMEOUT
+
+
+async def test_nobody_is_reassured_who_has_left() -> None:
+    scene = Scene(drain_s=PING_AFTER_S + 5)
+    scene.relay.gone()
+    scene.watch.pass_time(PING_AFTER_S + 4)
+    assert scene.outcome is None
+    scene.watch.pass_time(1)
+    assert scene.pings == 0
+    assert failure_of(scene).kind is FailureKind.TIMEOUT
 
 
 async def test_a_short_patience_comes_before_the_first_ping() -> None:

@@ -58,6 +58,7 @@ class Client:
 
     def __init__(self, *, takes_chunks: bool = True) -> None:
         self.takes_chunks = takes_chunks
+        self.takes_pings = True
         self.is_gone = False
         self.flow: Flow | None = None
         self.on_gone: Callable[[], None] | None = None
@@ -100,6 +101,7 @@ class Scene:
         head: bytes | None = CHUNKED,
         watch: ManualWatch | None = None,
         unframer: Unframer | None = None,
+        quiet_s: float = 0.0,
     ) -> None:
         self.watch = watch or ManualWatch()
         self.client = Client(takes_chunks=takes_chunks)
@@ -108,6 +110,7 @@ class Scene:
         self.transport: FakeTransport
         self.connection, self.transport = new_connection(self.pool)
         self.commits = 0
+        self.pings = 0
         self.relay = StreamRelay(
             UPSTREAM,
             self.watch,
@@ -115,6 +118,8 @@ class Scene:
             downstream=self.client,
             dialect=dialect or ChatStream(),
             commit=self._commit,
+            reassure=self._reassure,
+            quiet_since=self.watch.now - quiet_s,
             drain_s=drain_s,
             unframer=unframer,
         )
@@ -125,6 +130,9 @@ class Scene:
     def _commit(self) -> None:
         assert not self.client.wire, "nothing may be sent before the stream is opened"
         self.commits += 1
+
+    def _reassure(self) -> None:
+        self.pings += 1
 
     def read(self, *reads: bytes) -> None:
         for data in reads:

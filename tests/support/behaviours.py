@@ -14,6 +14,8 @@ from tests.support.openai_format import DONE, NO_TOKENS, chunk, compact, event
 
 NEVER_S = 30.0
 SLOW_S = 0.25
+THOUGHT_S = 15.5
+"""Longer than a client is left without a word."""
 PACE_S = 0.05
 SPLIT_S = 0.004
 """Enough for what was written before to be read on its own."""
@@ -137,6 +139,18 @@ async def no_answer(exchange: Exchange) -> None:
 async def slow_first_byte(exchange: Exchange) -> None:
     await exchange.pause(SLOW_S)
     await ok(exchange)
+
+
+async def thoughtful(exchange: Exchange) -> None:
+    await exchange.pause(THOUGHT_S)
+    await ok(exchange)
+
+
+async def thoughtless(exchange: Exchange) -> None:
+    """Thinks for long, the first time, and has no answer in the end."""
+    if exchange.request.number == 1:
+        await exchange.pause(THOUGHT_S)
+    await unavailable(exchange)
 
 
 async def headers_then_silence(exchange: Exchange) -> None:
@@ -479,7 +493,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
             empty_stream,
             error_in_200, error_mid_stream, html_page, html_200, no_usage, zero_usage, spaced_usage, byte_by_byte,
             one_chunk, small_chunks, crlf, comments_first, other_form, gzipped, large, until_close, continue_first,
-            tool_call, split, flood,
+            tool_call, split, flood, thoughtful, thoughtless,
         )
     }
 )  # fmt: skip

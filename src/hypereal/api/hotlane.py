@@ -122,6 +122,7 @@ class HotCycle:
         "response_complete",
     )
     takes_chunks = True
+    takes_pings = True
     message_event = _NO_EVENT
 
     def __init__(

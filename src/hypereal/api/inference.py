@@ -37,6 +37,7 @@ class AsgiDownstream(QueuedDownstream):
         """`is_buffered` gathers a stream and sends it whole: HTTP/1.0 knows no chunks."""
         super().__init__()
         self._request_id = request_id
+        self.takes_pings = not is_buffered
         self._gathered: list[bytes] | None = [] if is_buffered else None
         self._gathered_headers: list[tuple[bytes, bytes]] = []
 

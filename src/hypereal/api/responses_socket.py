@@ -64,8 +64,10 @@ class SocketDownstream(QueuedDownstream):
     """One request's answer on its way into messages. `last` is the data of its last event.
 
     A client takes an `error` for the end, so one that more follows, as `response.failed` does in a stream that breaks,
-    is not told.
+    is not told. WebSocket has pings of its own.
     """
+
+    takes_pings = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ NO_USAGE = Usage()
 
 class Call(msgspec.Struct, kw_only=True):
     """A request and its progress. `started` is in the event loop's time, `at` seconds since the epoch; `charged` is
-    what its hold has ended with, and still has to be written down."""
+    what its hold has ended with, and still has to be written down; `is_open` says that its client's stream is."""
 
     endpoint: Endpoint
     request_id: str
@@ -37,6 +37,7 @@ class Call(msgspec.Struct, kw_only=True):
     charged: Micro = ZERO
     exchange: Exchange | None = None
     first_token_at: float | None = None
+    is_open: bool = False
 
     def settlement(
         self,

@@ -28,10 +28,12 @@ class Downstream(Protocol):
 
     An answer is either `respond`, or `open_stream`, then `send`s, then `close_stream`. After the client has left, all
     of them do nothing. `takes_chunks` says that `send_chunks` may be used: bytes with HTTP chunk framing, as an
-    upstream sent them.
+    upstream sent them. `takes_pings` says that a stream which is slow to begin should be opened and pinged: something
+    on the way to the client might take its silence for an end.
     """
 
     takes_chunks: bool
+    takes_pings: bool
     is_gone: bool
     flow: Flow | None
     on_gone: Callable[[], None] | None

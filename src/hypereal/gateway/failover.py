@@ -43,14 +43,17 @@ MAX_RETRY_AFTER_S = 5.0
 class Exchange(msgspec.Struct, kw_only=True):
     """A planned request on its way to an answer: who waits for it, and what has happened so far.
 
-    `commit` is called when a stream begins; from then on there is no other attempt. `failed` are the attempts that did
-    not become the answer, by upstream; `route` and `relay` are those of the last one.
+    `commit` is called when a stream begins; from then on there is no other attempt. `reassure` is called while a stream
+    is slow to begin: the client has heard nothing since `quiet_since`. `failed` are the attempts that did not become
+    the answer, by upstream; `route` and `relay` are those of the last one.
     """
 
     request_id: str
     plan: Plan
     downstream: Downstream
     commit: Callable[[], None]
+    reassure: Callable[[], None]
+    quiet_since: float
     attempts: int = 0
     failed: list[tuple[str, Failure]] = []
     route: Route | None = None
@@ -195,6 +198,8 @@ class Failover:
             downstream=exchange.downstream,
             dialect=route.dialect.stream(envelope),
             commit=exchange.commit,
+            reassure=exchange.reassure,
+            quiet_since=exchange.quiet_since,
             drain_s=route.model.drain_s if drains else None,
             unframer=route.adapter.unframer(),
         )

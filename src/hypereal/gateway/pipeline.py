@@ -212,6 +212,8 @@ class Pipeline:
             plan=plan,
             downstream=call.downstream,
             commit=lambda: self._commit(call),
+            reassure=lambda: self._reassure(call),
+            quiet_since=call.started,
         )
         try:
             result = await self._failover.run(exchange)
@@ -244,7 +246,12 @@ class Pipeline:
         A request that the upstream refuses as malformed is refused here too: it would be as a real one.
         """
         exchange = call.exchange = Exchange(
-            request_id=call.request_id, plan=plan, downstream=call.downstream, commit=_never_streams
+            request_id=call.request_id,
+            plan=plan,
+            downstream=call.downstream,
+            commit=_never_streams,
+            reassure=_never_streams,
+            quiet_since=call.started,
         )
         result: Result | None = await self._failover.run(exchange) if plan.routes else None
         gone = result is GONE
@@ -278,8 +285,24 @@ class Pipeline:
         now = call.first_token_at = self._watch.time()
         self._books.open(call, now=now, price=exchange.route.model.price)
         relay = exchange.relay
-        content_type = relay.dialect.content_type if relay is not None else EVENT_STREAM
-        call.downstream.open_stream(_answer_fields(call, exchange, exchange.route), content_type)
+        if not call.is_open:
+            _open(call, exchange, exchange.route, relay.dialect.content_type if relay is not None else EVENT_STREAM)
+
+    def _reassure(self, call: Call) -> None:
+        """A stream is slow to begin: ping its client before something on the way takes the silence for an end.
+
+        The status is 200 from here on; another provider may still give the answer, and if none does the stream says so.
+        """
+        exchange = call.exchange
+        if exchange is None or exchange.route is None or exchange.relay is None:
+            return
+        exchange.quiet_since = self._watch.time()
+        if not call.downstream.takes_pings:
+            return
+        dialect = exchange.relay.dialect
+        if not call.is_open:
+            _open(call, exchange, exchange.route, dialect.content_type)
+        call.downstream.send(dialect.ping)
 
     def _answer(
         self, call: Call, exchange: Exchange, route: Route, answer: bytes, bill: Bill, *, charged: Micro
@@ -319,7 +342,8 @@ class Pipeline:
             usage,
             call.settlement(now=self._watch.time(), status=status, credits=charged, usage=usage, basis=bill.basis),
         )
-        call.downstream.open_stream(_answer_fields(call, exchange, route), stream.content_type)
+        if not call.is_open:
+            _open(call, exchange, route, stream.content_type)
         call.downstream.send(payload)
         call.downstream.close_stream()
 
@@ -377,6 +401,10 @@ class Pipeline:
         self._books.settle(
             call, None, call.settlement(now=now, status=error.status, error=f"{error.code}: {failure.message}")
         )
+        if call.is_open and exchange.relay is not None:
+            call.downstream.send(exchange.relay.dialect.break_off(error, call.request_id))
+            call.downstream.close_stream()
+            return
         fields = b"x-hypereal-attempts: %d\r\n%b" % (exchange.attempts, call.limit_fields)
         _refuse(call.downstream, call.endpoint, error, call.request_id, fields)
 
@@ -405,6 +433,11 @@ def _answer_fields(call: Call, exchange: Exchange, route: Route) -> bytes:
     return (
         fields + b"x-hypereal-dropped: %b\r\n" % ", ".join(dropped).encode("latin-1", "replace") if dropped else fields
     )
+
+
+def _open(call: Call, exchange: Exchange, route: Route, content_type: bytes) -> None:
+    call.is_open = True
+    call.downstream.open_stream(_answer_fields(call, exchange, route), content_type)
 
 
 def _never_streams() -> None:

@@ -1,9 +1,9 @@
 """Relays: what receives an upstream's answer and passes it to the client.
 
-One relay serves one attempt. Nothing goes to the client before the answer has really begun; from then on bytes move by
-callback, and the request's coroutine sleeps until the stream has ended, one way or another. While every read ends where
-an event ends, the upstream's own chunks are forwarded as they came; at the first that doesn't, the relay goes over to
-whole events, so that it always stands between two events and can end the stream cleanly whatever happens.
+One relay serves one attempt. Nothing of an answer goes to the client before it has really begun; from then on bytes
+move by callback, and the request's coroutine sleeps until the stream has ended, one way or another. While every read
+ends where an event ends, the upstream's own chunks are forwarded as they came; at the first that doesn't, the relay
+goes over to whole events. So it always stands between two events and can end the stream cleanly whatever happens.
 """
 
 from __future__ import annotations
@@ -148,8 +148,9 @@ class Relay:
 class StreamRelay(Relay):
     """Receives a stream and passes it on.
 
-    `commit` is called when the stream has really begun, and opens the client's side. `tail` is what is kept back at the
-    end until the charge is settled: the terminal event and what came with it, framed if `tail_is_framed`.
+    `commit` is called when the stream has really begun, and opens the client's side. Before that, `reassure` is called
+    whenever the client has heard nothing for `PING_AFTER_S`, first of all since `quiet_since`. `tail` is what is kept
+    back at the end until the charge is settled: the terminal event and what came with it, framed if `tail_is_framed`.
     """
 
     def __init__(
@@ -161,6 +162,8 @@ class StreamRelay(Relay):
         downstream: Downstream,
         dialect: StreamDialect,
         commit: Callable[[], None],
+        reassure: Callable[[], None],
+        quiet_since: float,
         drain_s: float | None,
         unframer: Unframer | None = None,
     ) -> None:
@@ -171,6 +174,9 @@ class StreamRelay(Relay):
         self._downstream = downstream
         self.dialect = dialect
         self._commit = commit
+        self._reassure = reassure
+        self._first_byte_by = self.deadline
+        self.deadline = min(self.deadline, quiet_since + PING_AFTER_S)
         self._drain_s = drain_s
         self._marker = dialect.terminal or _NOWHERE
         self._sure_ends = tuple(self._marker + end for end in _ENDS)
@@ -412,7 +418,7 @@ class StreamRelay(Relay):
             self._watch.discard(self)
             self._connection.abort()
         elif not self.has_begun:
-            super().expired()
+            self._wait_on(now)
         elif self.is_draining:
             self._connection.abort()
             self.finish(Streamed(ending="gone", detail="drained for as long as allowed"))
@@ -424,6 +430,14 @@ class StreamRelay(Relay):
             self.finish(Streamed(ending="stalled", detail=f"silent for {self._silence_s:g} s"))
         else:
             self._ping(now)
+
+    def _wait_on(self, now: float) -> None:
+        """Nothing has come yet."""
+        if self.is_draining or now >= self._first_byte_by:
+            super().expired()
+            return
+        self._reassure()
+        self.deadline = min(self._first_byte_by, now + PING_AFTER_S)
 
     def _ping(self, now: float) -> None:
         if now - self._last_read >= PING_AFTER_S:
