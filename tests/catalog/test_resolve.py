@@ -230,7 +230,7 @@ def test_a_model_on_the_wrong_endpoint_is_sent_to_its_own(catalogue: Catalogue) 
 def test_an_intent_means_its_cheapest_healthy_model_that_the_endpoint_takes(catalogue: Catalogue) -> None:
     def answer(*ill: str, kind: Kind = Kind.CHAT, cross_format: bool = False, intent: str = "any") -> str | None:
         model = catalogue.by_intent(
-            intent, kind, "openai_chat", healthy=lambda model: model.id not in ill, cross_format=cross_format
+            intent, kind, "openai_chat", suits=lambda model: model.id not in ill, cross_format=cross_format
         )
         return model.id if model else None
 

@@ -224,5 +224,5 @@ def test_claude_states_the_shortest_prompt_that_is_cached(shipped: Catalogue) ->
 def test_every_intent_has_a_model_on_its_endpoint(shipped: Catalogue) -> None:
     for intent in shipped.intents.values():
         kind = Kind(intent.id) if intent.id in ("embedding", "completion") else Kind.CHAT
-        assert shipped.by_intent(intent.id, kind, f"openai_{kind}", healthy=lambda _: True) is not None
+        assert shipped.by_intent(intent.id, kind, f"openai_{kind}", suits=lambda _: True) is not None
         assert intent.description

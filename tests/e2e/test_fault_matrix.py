@@ -14,7 +14,9 @@ from tests.support.openai_format import TEXT
 from tests.support.server import Server
 
 FAULTS = read_faults()
-NO_FAULT = frozenset({"ok", "paced", "hesitant", "busy_once", "lingering", "echo", "split", "flood"})
+NO_FAULT = frozenset(
+    {"ok", "paced", "hesitant", "busy_once", "lingering", "echo", "split", "flood", "thoughtful", "thoughtless"}
+)
 SECRETS = ("internal-host", "secret-host", "nginx", "<html", "sk-upstr")
 """What the misbehaving upstreams say and no client may ever read."""
 

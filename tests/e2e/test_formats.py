@@ -349,6 +349,24 @@ def test_googles_clients_get_googles_list(server: Server) -> None:
     assert (missing.status, missing.json["error"]["status"]) == (404, "NOT_FOUND")
 
 
+@pytest.mark.parametrize(("path", "headers"), [("/v1beta/models", {}), ("/v1/models", {"x-goog-api-client": "g"})])
+def test_googles_clients_page_through_their_list(server: Server, path: str, headers: dict[str, str]) -> None:
+    whole = server.client.get(path, **headers).json
+    assert whole["nextPageToken"] == ""
+    seen: list[Any] = []
+    token = ""
+    while not seen or token:
+        page = server.client.get(f"{path}?pageSize=100&pageToken={quote(token, safe='')}", **headers).json
+        assert 0 < len(page["models"]) <= 100
+        seen += page["models"]
+        token = page["nextPageToken"]
+    assert seen == whole["models"]
+    for field, wrong in (("pageToken", "gone"), ("pageSize", "-1"), ("pageSize", "many")):
+        refused = server.client.get(f"{path}?{field}={wrong}", **headers)
+        assert refused.status == 400, wrong
+        assert field in refused.error["message"]
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/gemini", "/v1/chat/completions"])
 def test_an_endpoint_lists_what_it_takes(server: Server, path: str) -> None:
     names = {row["id"] for row in server.client.get(path).json["data"]}

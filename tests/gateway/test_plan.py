@@ -143,6 +143,20 @@ def test_an_unknown_model_comes_with_those_that_there_are() -> None:
     assert intents == ["chat-fast", "nothing"]
 
 
+def test_a_key_hears_only_of_the_models_that_it_may_use() -> None:
+    for allowed in ("small", "tiny"):
+        principal = replace(ANYBODY, allowed_models=frozenset({allowed}))
+        assert refusal(CHAT, principal, model="larg").error.fields["available_models"] == ["small"]
+        assert isinstance(planned(CHAT, principal, model="small"), Plan)
+
+
+def test_an_intent_is_served_by_a_model_that_the_key_may_use() -> None:
+    principal = replace(ANYBODY, allowed_models=frozenset({"small"}))
+    assert planned(CHAT, principal, model=..., intent="chat-fast").model is SMALL
+    nobody = replace(ANYBODY, allowed_models=frozenset({"falling"}))
+    assert type(refusal(CHAT, nobody, model=..., intent="chat-fast").error) is NoUpstream
+
+
 def test_a_key_without_the_scope_is_told_nothing_else() -> None:
     principal = replace(ANYBODY, scopes=frozenset({"usage:read"}))
     refused = refusal(CHAT, principal, messages=[])
@@ -151,14 +165,14 @@ def test_a_key_without_the_scope_is_told_nothing_else() -> None:
 
 
 def test_a_key_may_be_kept_to_some_models() -> None:
-    principal = replace(ANYBODY, allowed_models=frozenset({"tiny"}))
-    assert planned(CHAT, principal, model="tiny").model is SMALL
-    refused = refusal(CHAT, principal, model="small")
-    assert type(refused.error) is Forbidden
-    assert (refused.error.param, refused.model) == ("model", "small")
-    by_id = replace(ANYBODY, allowed_models=frozenset({"small"}))
-    assert planned(CHAT, by_id, model="tiny").model is SMALL
-    assert type(refusal(CHAT, by_id, model=..., intent="nothing").error) is NoUpstream
+    for name in ("tiny", "small"):
+        principal = replace(ANYBODY, allowed_models=frozenset({name}))
+        assert planned(CHAT, principal, model="tiny").model is SMALL
+        assert planned(CHAT, principal, model="small").model is SMALL
+        refused = refusal(CHAT, principal, model="large")
+        assert type(refused.error) is Forbidden
+        assert (refused.error.param, refused.model) == ("model", "large")
+        assert type(refusal(CHAT, principal, model=..., intent="nothing").error) is NoUpstream
     assert type(refusal(CHAT, replace(ANYBODY, allowed_models=frozenset()), model="small").error) is Forbidden
 
 

@@ -129,6 +129,8 @@ async def test_somebody_elses_key_is_not_found(caller: Caller, make_caller: Make
         ({"name": "x", "concurrency": 0}, "concurrency"),
         ({"name": "x", "requestsPerHour": 2**70}, "requestsPerHour"),
         ({"name": "x", "autoDisable": "perhaps"}, "autoDisable"),
+        ({"name": "x", "autoDisable": "yes"}, "autoDisable"),
+        ({"name": "x", "autoDisable": 1}, "autoDisable"),
     ],
 )
 async def test_a_bad_field_is_a_400_that_names_it(caller: Caller, body: dict[str, Any], field: str) -> None:

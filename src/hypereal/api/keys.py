@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, status
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from hypereal.api.deps import DOCUMENTED, KeysRead, KeysWrite, Served
 from hypereal.api.grants import UNRESTRICTED, check_grant
@@ -29,7 +29,7 @@ class KeyLimits(Shape):
     spending_limit: Decimal | None = Field(
         None, gt=0, description="Credits for each calendar month (UTC)", examples=[50000]
     )
-    auto_disable: bool = Field(False, description="Switch the key off when it reaches its spending limit")
+    auto_disable: StrictBool = Field(False, description="Switch the key off when it reaches its spending limit")
     expires_at: datetime | None = Field(None, examples=["2030-01-31T12:00:00Z"])
     scopes: list[Scope] | None = Field(None, description="What the key may do; null allows everything")
     allowed_models: list[Text] | None = Field(None, description="The models it may call; null allows every one")
@@ -55,7 +55,7 @@ class KeyChange(KeyLimits):
     """Only what is given changes; null takes a limit away."""
 
     name: Text = Field("", examples=["prod-eu"])
-    disabled: bool = Field(False, description="Switch the key off, or on again")
+    disabled: StrictBool = Field(False, description="Switch the key off, or on again")
 
 
 class KeyView(Shape):

@@ -25,6 +25,7 @@ from hypereal.wire import ENDPOINTS, Endpoint
 # OpenAI's clients require `created`, and the catalogue has no dates: the epoch says "unknown" in their type.
 UNKNOWN_DATE = 0
 UNKNOWN_TIME = "1970-01-01T00:00:00Z"
+MOST_MODELS = 1000  # on a page, as at Anthropic and Google
 
 
 class TokenPrices(BaseModel):
@@ -91,14 +92,22 @@ class GeminiModel(BaseModel):
 
 class GeminiModelList(BaseModel):
     models: list[GeminiModel]
+    nextPageToken: str = Field(default="", description="`pageToken` of the next page; empty on the last one")  # noqa: N815
 
 
 class Paging(BaseModel):
     """Anthropic's way through a list."""
 
-    limit: int = Field(default=1000, ge=1, le=1000, description="How many to show")
+    limit: int = Field(default=MOST_MODELS, ge=1, le=MOST_MODELS, description="How many to show")
     after_id: str | None = Field(default=None, description="Show those that follow this id")
     before_id: str | None = Field(default=None, description="Show those before this id")
+
+
+class GeminiPaging(BaseModel):
+    """Google's way through a list. A `pageToken` is the id of the last model that was shown."""
+
+    pageSize: int = Field(default=0, ge=0, description="How many to show; 0, and anything over 1000, means 1000")  # noqa: N815
+    pageToken: str = Field(default="", description="`nextPageToken` of the page before")  # noqa: N815
 
 
 GOOGLE = "x-goog-api-client"
@@ -110,21 +119,27 @@ public = APIRouter(tags=["Models"])
 
 @router.get("/v1/models", summary="List models")
 async def list_models(
-    request: Request, services: Served, principal: ModelsRead, paging: Annotated[Paging, Query()]
+    request: Request,
+    services: Served,
+    principal: ModelsRead,
+    paging: Annotated[Paging, Query()],
+    google: Annotated[GeminiPaging, Query()],
 ) -> ModelList | GeminiModelList:
     """Every model that can be called here and now, with its price; only those that the key may use.
 
     A client of Google's, which sends `x-goog-api-client`, gets Google's list.
     """
     if GOOGLE in request.headers:
-        return _gemini_listing(services, principal)
+        return _gemini_listing(services, principal, google)
     return _page(_listing(services, principal, ENDPOINTS).data, paging)
 
 
 @router.get("/v1beta/models", summary="List models as Gemini's clients do")
-async def list_gemini_models(services: Served, principal: ModelsRead) -> GeminiModelList:
+async def list_gemini_models(
+    services: Served, principal: ModelsRead, paging: Annotated[GeminiPaging, Query()]
+) -> GeminiModelList:
     """The models that the native Gemini paths accept."""
-    return _gemini_listing(services, principal)
+    return _gemini_listing(services, principal, paging)
 
 
 @router.get("/v1beta/models/{model_id:path}", summary="Look up a model as Gemini's clients do")
@@ -197,9 +212,15 @@ def _find(services: Services, principal: Principal, model_id: str) -> ModelEntry
     return entry
 
 
-def _gemini_listing(services: Services, principal: Principal) -> GeminiModelList:
+def _gemini_listing(services: Services, principal: Principal, paging: GeminiPaging) -> GeminiModelList:
     serving = [point for point in ENDPOINTS if point.path.startswith("/v1beta/models/")]
-    return GeminiModelList(models=[_gemini_entry(entry) for entry in _listing(services, principal, serving).data])
+    entries = _listing(services, principal, serving).data
+    start = _position(entries, paging.pageToken, "pageToken") + 1 if paging.pageToken else 0
+    shown = entries[start : start + min(paging.pageSize or MOST_MODELS, MOST_MODELS)]
+    is_last = start + len(shown) == len(entries)
+    return GeminiModelList(
+        models=[_gemini_entry(entry) for entry in shown], nextPageToken="" if is_last else shown[-1].id
+    )
 
 
 def _gemini_entry(entry: ModelEntry) -> GeminiModel:
@@ -217,7 +238,7 @@ def _entry(
     services: Services, principal: Principal | None, wanted: Sequence[Endpoint], model: Model
 ) -> ModelEntry | None:
     """The model as lists show it; None when none of the `wanted` endpoints serves it or the key may not use it."""
-    if principal is not None and not may_use(principal, model):
+    if principal is not None and not principal.may_call(model.id, model.aliases):
         return None
     catalogue, cross_format = services.catalogue(), services.cross_format
     serving = [point for point in ENDPOINTS if _serves(catalogue, point, model, cross_format=cross_format)]
@@ -238,12 +259,6 @@ def _entry(
         pricing=_pricing(model.price),
         providers=list(dict.fromkeys(way.target.upstream.id for way in ways if way.model.id == model.id)),
     )
-
-
-def may_use(principal: Principal, model: Model) -> bool:
-    """Whether the key's list of models, if it has one, names this one by its id or by an alias."""
-    allowed = principal.allowed_models
-    return allowed is None or not allowed.isdisjoint((model.id, *model.aliases))
 
 
 def _serves(catalogue: Catalogue, point: Endpoint, model: Model, *, cross_format: bool) -> bool:

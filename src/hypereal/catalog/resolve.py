@@ -137,14 +137,14 @@ class Catalogue:
         return tuple(dict.fromkeys((*alike, *ids)))
 
     def by_intent(
-        self, intent: str, kind: Kind, dialect: str, *, healthy: Callable[[Model], bool], cross_format: bool = False
+        self, intent: str, kind: Kind, dialect: str, *, suits: Callable[[Model], bool], cross_format: bool = False
     ) -> Model | None:
-        """The cheapest model of an intent that the endpoint takes, that can be reached, and that is healthy."""
+        """The cheapest model of an intent that the endpoint takes, that can be reached, and that suits the caller."""
         bucket = self.intents.get(intent)
         for model_id in bucket.models if bucket else ():
             model = self._by_name[model_id]
             is_taken = accepts(model, kind, dialect, cross_format=cross_format)
-            if is_taken and self.reaches(model, kind, dialect) and healthy(model):
+            if is_taken and self.reaches(model, kind, dialect) and suits(model):
                 return model
         return None
 

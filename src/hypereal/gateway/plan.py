@@ -74,17 +74,17 @@ class Planner:
         envelope = DIALECTS[endpoint.dialect].parse(endpoint, body, context)
         if isinstance(envelope, HyperealError):
             return Refusal(error=envelope)
-        served = self._serve(envelope)
+        served = self._serve(principal, envelope)
         if isinstance(served, Refusal):
             return served
         model, ways = served
         allowed = principal.allowed_models
-        if allowed is not None and model.id not in allowed and envelope.model not in allowed:
+        if allowed is not None and envelope.model not in allowed and not principal.may_call(model.id, model.aliases):
             error = Forbidden(f"This key may not use the model '{model.id}'", param="model")
             return Refusal(error=error, model=model.id)
         return self._price(envelope, model, ways)
 
-    def _serve(self, envelope: Envelope) -> tuple[Model, Ways] | Refusal:
+    def _serve(self, principal: Principal, envelope: Envelope) -> tuple[Model, Ways] | Refusal:
         """The model that was asked for and the ways to serve it, found once for each name and catalogue."""
         catalogue = self._catalogue()
         if catalogue.revision != self._revision:
@@ -94,7 +94,7 @@ class Planner:
         known = self._known.get((envelope.model, endpoint.path, endpoint.dialect))
         if known is not None and envelope.model:
             return known
-        model = self._model(catalogue, envelope)
+        model = self._model(catalogue, principal, envelope)
         if isinstance(model, HyperealError):
             return Refusal(error=model, model=(envelope.model or "")[:NAME_CHARACTERS])
         ways = self._routes.find(catalogue, model, endpoint.kind, endpoint.dialect)
@@ -122,23 +122,30 @@ class Planner:
             affinity_key=key,
         )
 
-    def _model(self, catalogue: Catalogue, envelope: Envelope) -> Model | HyperealError:
+    def _model(self, catalogue: Catalogue, principal: Principal, envelope: Envelope) -> Model | HyperealError:
         """The model by its name, which always wins, else by intent, else the default of native chat."""
         endpoint = envelope.endpoint
         name = envelope.model
         if not name and envelope.intent:
-            return self._by_intent(catalogue, envelope, envelope.intent)
+            return self._by_intent(catalogue, principal, envelope, envelope.intent)
         if not name:
             name = self._default_chat_model
         model = catalogue.resolve(name)
         if model is None:
-            available = catalogue.nearest(name, endpoint.dialect, endpoint.kind, cross_format=self._cross_format)
+            nearest = catalogue.nearest(name, endpoint.dialect, endpoint.kind, cross_format=self._cross_format)
+            available = [
+                known.id
+                for known in map(catalogue.resolve, nearest)
+                if known and principal.may_call(known.id, known.aliases)
+            ]
             shown = name if len(name) <= NAME_CHARACTERS else f"{name[:NAME_CHARACTERS]}…"
-            return UnknownModel(f"Unknown model '{shown}'", param="model", available_models=list(available))
+            return UnknownModel(f"Unknown model '{shown}'", param="model", available_models=available)
         hint = catalogue.wrong_endpoint(model, endpoint.kind, endpoint.dialect, cross_format=self._cross_format)
         return WrongEndpoint(hint, param="model") if hint else model
 
-    def _by_intent(self, catalogue: Catalogue, envelope: Envelope, intent: str) -> Model | HyperealError:
+    def _by_intent(
+        self, catalogue: Catalogue, principal: Principal, envelope: Envelope, intent: str
+    ) -> Model | HyperealError:
         endpoint = envelope.endpoint
         if intent not in catalogue.intents:
             return InvalidRequest(
@@ -150,7 +157,10 @@ class Planner:
             intent,
             endpoint.kind,
             endpoint.dialect,
-            healthy=lambda m: self._routes.find(catalogue, m, endpoint.kind, endpoint.dialect).is_healthy(),
+            suits=lambda m: (
+                principal.may_call(m.id, m.aliases)
+                and self._routes.find(catalogue, m, endpoint.kind, endpoint.dialect).is_healthy()
+            ),
             cross_format=self._cross_format,
         )
         return model or NoUpstream(f"No model of the intent '{intent}' is available on this endpoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -40,3 +41,8 @@ class Principal:
     def may(self, scope: str) -> bool:
         """Whether the key's scopes cover `scope` (`inference`, `keys:write`, …)."""
         return self.scopes is None or scope in self.scopes
+
+    def may_call(self, model_id: str, aliases: Iterable[str] = ()) -> bool:
+        """Whether the key's list of models, if it has one, names a model by its id or by an alias."""
+        allowed = self.allowed_models
+        return allowed is None or model_id in allowed or not allowed.isdisjoint(aliases)
