@@ -38,6 +38,10 @@ ODD_HEADERS = frozenset({b"expect", b"upgrade", b"content-encoding"})
 log = structlog.get_logger(__name__)
 
 
+def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % pair for pair in headers)
+
+
 class HotLane:
     """What all hot connections of a process share."""
 
@@ -69,7 +73,7 @@ class HotLane:
         """The server's own headers (the date); uvicorn makes a new list of them each second."""
         if given is not self._given:
             self._given = given
-            self._fields = b"".join(b"%b: %b\r\n" % pair for pair in given)
+            self._fields = _lines(given)
         return self._fields
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -299,7 +303,7 @@ class HotLaneProtocol(HttpToolsProtocol):
         """Answer a request that has no path yet, or none that counts, in the native shape."""
         request_id = new_id("req")
         body = render(Family.NATIVE, error, request_id)
-        defaults = b"".join(b"%b: %b\r\n" % pair for pair in self.server_state.default_headers)
+        defaults = _lines(self.server_state.default_headers)
         self.transport.write(
             b"%b%bx-request-id: %b\r\nconnection: close\r\n"
             % (STATUS_LINE[error.status], defaults, request_id.encode())

@@ -13,11 +13,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from hypereal.api.deps import DOCUMENTED, ModelsRead, Served
+from hypereal.api.paging import position
 from hypereal.api.services import Services
 from hypereal.api.shapes import OPENAI_REFUSALS, Number, dollars_number
 from hypereal.catalog.resolve import Catalogue, accepts
 from hypereal.catalog.types import Model, Price
-from hypereal.errors import InvalidRequest, NotFound
+from hypereal.errors import NotFound
 from hypereal.identity.principal import Principal
 from hypereal.kit.money import credits_number
 from hypereal.wire import ENDPOINTS, Endpoint
@@ -183,10 +184,10 @@ def _listing(services: Services, principal: Principal | None, endpoints: Sequenc
 def _page(entries: list[ModelEntry], paging: Paging) -> ModelList:
     """One page of a list: what follows one id, or what leads up to another."""
     if paging.before_id is not None:
-        before = entries[: _position(entries, paging.before_id, "before_id")]
+        before = entries[: position(_ids(entries), paging.before_id, "before_id")]
         shown, has_more = before[-paging.limit :], len(before) > paging.limit
     else:
-        start = 0 if paging.after_id is None else _position(entries, paging.after_id, "after_id") + 1
+        start = 0 if paging.after_id is None else position(_ids(entries), paging.after_id, "after_id") + 1
         shown, has_more = entries[start : start + paging.limit], len(entries) > start + paging.limit
     return ModelList(
         data=shown,
@@ -196,12 +197,8 @@ def _page(entries: list[ModelEntry], paging: Paging) -> ModelList:
     )
 
 
-def _position(entries: list[ModelEntry], model_id: str, param: str) -> int:
-    """Where the entry is. An id that has gone would otherwise begin the list anew, for ever."""
-    for position, entry in enumerate(entries):
-        if entry.id == model_id:
-            return position
-    raise InvalidRequest(f"{param} is not the id of a listed model", param=param)
+def _ids(entries: list[ModelEntry]) -> list[str]:
+    return [entry.id for entry in entries]
 
 
 def _find(services: Services, principal: Principal, model_id: str) -> ModelEntry:
@@ -215,7 +212,7 @@ def _find(services: Services, principal: Principal, model_id: str) -> ModelEntry
 def _gemini_listing(services: Services, principal: Principal, paging: GeminiPaging) -> GeminiModelList:
     serving = [point for point in ENDPOINTS if point.path.startswith("/v1beta/models/")]
     entries = _listing(services, principal, serving).data
-    start = _position(entries, paging.pageToken, "pageToken") + 1 if paging.pageToken else 0
+    start = position(_ids(entries), paging.pageToken, "pageToken") + 1 if paging.pageToken else 0
     shown = entries[start : start + min(paging.pageSize or MOST_MODELS, MOST_MODELS)]
     is_last = start + len(shown) == len(entries)
     return GeminiModelList(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from hypereal.api.deps import DOCUMENTED, Inferring, Served
+from hypereal.api.paging import position
 from hypereal.api.services import Services
 from hypereal.api.shapes import OPENAI_REFUSALS
 from hypereal.errors import InvalidRequest, NotFound
@@ -65,7 +66,7 @@ async def list_input_items(
     items = [_named(item, number) for number, item in enumerate(msgspec.json.decode(kept.input))]
     if page.order == "desc":
         items.reverse()
-    start = 0 if page.after is None else _position(items, page.after) + 1
+    start = 0 if page.after is None else position([item["id"] for item in items], page.after, "after") + 1
     shown = items[start : start + page.limit]
     return InputItems(
         data=shown,
@@ -87,14 +88,6 @@ def _named(item: dict[str, Any], number: int) -> dict[str, Any]:
     """The item under its own id, if it has one, else under one by its place."""
     own = item.get("id")
     return {**item, "id": own if isinstance(own, str) else f"item_{number}"}
-
-
-def _position(items: list[dict[str, Any]], item_id: str) -> int:
-    """Where the item is. An id that has gone would otherwise begin the list anew, for ever."""
-    for position, item in enumerate(items):
-        if item["id"] == item_id:
-            return position
-    raise InvalidRequest("after is not the id of a listed item", param="after")
 
 
 async def _find(services: Services, principal: Principal, response_id: str) -> Kept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from hypereal.billing.hold import Lease, WalletView
 from hypereal.billing.wallet import Owner
@@ -56,7 +56,8 @@ class Shelf:
     def begin(self, period: str) -> None:
         """Spending limits count in this month now: what was leased for another one hands out no more."""
         self.period = period
-        self.retire_all([lease for lease in self.by_key.values() if lease.owner.period != period])
+        for lease in [lease for lease in self.by_key.values() if lease.owner.period != period]:
+            self.retire(lease)
 
     def retire(self, lease: Lease) -> None:
         """Hand out no more from a lease; what is free in it is given back, what is allocated ends in its own time."""
@@ -68,10 +69,6 @@ class Shelf:
         if lease.is_current:
             lease.is_current = False
             self.leaving.append(lease)
-
-    def retire_all(self, leases: Iterable[Lease]) -> None:
-        for lease in leases:
-            self.retire(lease)
 
     def drop_all(self) -> None:
         """Count on no lease any more: others may have taken them for abandoned."""

@@ -78,8 +78,7 @@ class Planner:
         if isinstance(served, Refusal):
             return served
         model, ways = served
-        allowed = principal.allowed_models
-        if allowed is not None and envelope.model not in allowed and not principal.may_call(model.id, model.aliases):
+        if not principal.may_call(model.id, model.aliases):
             error = Forbidden(f"This key may not use the model '{model.id}'", param="model")
             return Refusal(error=error, model=model.id)
         return self._price(envelope, model, ways)

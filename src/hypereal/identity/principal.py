@@ -42,7 +42,7 @@ class Principal:
         """Whether the key's scopes cover `scope` (`inference`, `keys:write`, …)."""
         return self.scopes is None or scope in self.scopes
 
-    def may_call(self, model_id: str, aliases: Iterable[str] = ()) -> bool:
+    def may_call(self, model_id: str, aliases: Iterable[str]) -> bool:
         """Whether the key's list of models, if it has one, names a model by its id or by an alias."""
         allowed = self.allowed_models
         return allowed is None or model_id in allowed or not allowed.isdisjoint(aliases)
